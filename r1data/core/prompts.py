@@ -44,7 +44,9 @@ class ChatTokenizer(Protocol):
     chat_template: Any
     eos_token: Any
 
-    def apply_chat_template(self, conversation: Any, **options: Any) -> Any: ...
+    def apply_chat_template(self, conversation: Any, **options: Any) -> Any:
+        """Render a conversation."""
+        ...
 
 
 def render(

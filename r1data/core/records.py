@@ -161,6 +161,8 @@ class VerdictRow(Record):
     """Graded score in [0, 1] where the verifier has one; 1.0 for correct, 0.0 for wrong."""
     seconds: float
     """Wall seconds that the judgement took."""
+    input_hash: str
+    """Content hash of gold, payload and text, so that a changed text is judged again."""
 
 
 class Judgement(Record):

@@ -132,3 +132,17 @@ _TAGS = re.compile(r"</?(?:think|answer)>")
 def strip_tags(text: str) -> str:
     """Return the text without think and answer tags."""
     return _TAGS.sub(" ", text)
+
+
+def last_boxed(text: str) -> str | None:
+    r"""Return what stands in the last brace-balanced ``\boxed{…}`` of a text, or None."""
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return None
+    begin = start + len("\\boxed{")
+    depth = 1
+    for position in range(begin, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[position], 0)
+        if depth == 0:
+            return text[begin:position].strip()
+    return None

@@ -1,0 +1,83 @@
+"""Problem sources that need a library: Hub datasets and reasoning-gym."""
+
+import contextlib
+import io
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from r1data.core.errors import BackendError, ConfigError, InputError, MissingExtraError
+
+NO_ORACLE = frozenset({"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"})
+"""reasoning-gym 0.1.25 tasks whose own answer is None: only their scorer can judge."""
+
+
+def hub_rows(
+    name: str, *, split: str = "train", config: str | None = None, limit: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a Hub dataset, streamed when a limit is given.
+
+    Raises BackendError if the dataset cannot be loaded, with the library's own first line.
+    """
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(name, config, split=split, streaming=limit is not None)
+    except (OSError, ValueError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise BackendError(f"dataset {name!r} (split {split!r}) did not load: {first}") from error
+    for number, row in enumerate(rows):
+        if limit is not None and number >= limit:
+            return
+        yield dict(row)
+
+
+def gym_names() -> list[str]:
+    """Return the names of reasoning-gym's tasks."""
+    try:
+        with warnings.catch_warnings():
+            # A dependency compares with `is` and is told so at its first import.
+            warnings.simplefilter("ignore", SyntaxWarning)
+            from reasoning_gym.factory import DATASETS
+    except ImportError:
+        raise MissingExtraError("reasoning-gym problems", "gym") from None
+    return sorted(DATASETS)
+
+
+def gym_rows(
+    name: str, *, size: int, seed: int = 0, options: Mapping[str, Any] | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield ``prompt``, ``answer`` and ``payload`` of a reasoning-gym task.
+
+    The payload is what its scorer needs to judge an answer. Raises ConfigError for an unknown task
+    or option, naming the valid ones.
+    """
+    names = gym_names()
+    if name not in names:
+        close = ", ".join(names)
+        raise ConfigError(f"reasoning-gym has no task {name!r}; it has {close}")
+    import reasoning_gym
+
+    try:
+        # Some tasks print while they generate; results belong on stdout, noise does not.
+        with contextlib.redirect_stdout(io.StringIO()):
+            tasks = reasoning_gym.create_dataset(name, size=size, seed=seed, **dict(options or {}))
+    except (TypeError, AssertionError, ValueError) as error:
+        raise ConfigError(f"gym:{name} does not take these options: {error}") from error
+    for number in range(size):
+        with contextlib.redirect_stdout(io.StringIO()):
+            entry = tasks[number]
+        try:
+            payload = json.dumps({"dataset": name, "entry": entry}, ensure_ascii=False)
+        except TypeError as error:
+            raise InputError(
+                f"gym:{name} row {number}: its entry cannot be stored as JSON ({error})"
+            ) from error
+        oracle = None if name in NO_ORACLE else entry["answer"]
+        yield {
+            "prompt": entry["question"],
+            "answer": None if oracle is None else str(oracle),
+            "payload": payload,
+            "source_id": f"{seed}:{number}",
+        }

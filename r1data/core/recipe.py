@@ -1,0 +1,255 @@
+"""A recipe is data: phases of steps in TOML, checked whole before anything runs.
+
+    name = "r1-mini"
+    title = "DeepSeek-R1 in miniature"
+
+    [parameters]            # values that the command line may replace
+    limit = 64
+
+    [[phase]]               # a workspace of its own: OUT/01-base/
+    name = "base"
+
+    [[phase.step]]
+    use = "problems"        # a name of the registry
+    source = "mini:addition"
+    limit = "${limit}"      # a parameter; the whole value, so that its type is kept
+
+    [[phase.step]]
+    use = "sample"
+    model = "@zero/models/zero"   # a path inside another phase, which therefore runs first
+
+A list under ``each`` repeats a step once per value. A recipe cannot run code.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from r1data.core.errors import R1DataError, RecipeError
+from r1data.core.stage import Action, Config, Stage
+
+Resolve = Callable[[str], Stage | Action]
+"""Returns a registry entry; raises KeyError whose argument says which names are valid."""
+
+TOP_KEYS = {"name", "title", "summary", "parameters", "jobs", "phase"}
+PHASE_KEYS = {"name", "title", "after", "step"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a phase, its settings checked."""
+
+    use: str
+    config: Config
+    key: str
+    """Where it stands in the recipe, for messages: ``phase[2].step[1]``."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A workspace and the steps that fill it."""
+
+    name: str
+    title: str
+    folder: str
+    """Name of its directory in the run: ``NN-name``."""
+    after: tuple[str, ...]
+    """Names of the phases whose files it reads."""
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe."""
+
+    name: str
+    title: str
+    jobs: int
+    """Phases that may run at the same time."""
+    phases: tuple[Phase, ...]
+
+
+def load_recipe(
+    path: Path, resolve: Resolve, parameters: Mapping[str, Any] | None = None
+) -> Recipe:
+    """Read and check a recipe. Raises RecipeError that lists every fault with its key."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(str(path), [f"not valid TOML: {error}"]) from error
+    except OSError as error:
+        raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from error
+    return check_recipe(data, str(path), resolve, parameters)
+
+
+def check_recipe(
+    data: Mapping[str, Any],
+    where: str,
+    resolve: Resolve,
+    parameters: Mapping[str, Any] | None = None,
+) -> Recipe:
+    """Return the recipe of parsed TOML. Raises RecipeError that lists every fault with its key."""
+    faults = [_unknown(k, TOP_KEYS) for k in data if k not in TOP_KEYS]
+    values = dict(data.get("parameters", {}))
+    for name, value in (parameters or {}).items():
+        if name not in values:
+            valid = ", ".join(values) or "none"
+            faults.append(f"parameters.{name}: the recipe has no such parameter; it has {valid}")
+        values[name] = value
+    raw = data.get("phase", [])
+    if not isinstance(raw, list) or not raw:
+        faults.append("phase: a recipe needs at least one [[phase]]")
+        raw = []
+    names = [str(p.get("name", "")) for p in raw]
+    faults += [f"phase: the name {n!r} is given twice" for n in set(names) if names.count(n) > 1]
+    folders = {n: f"{i:02d}-{n}" for i, n in enumerate(names)}
+    phases = []
+    for number, phase in enumerate(raw):
+        checker = _PhaseChecker(f"phase[{number}]", folders, values, resolve)
+        phases.append(checker.check(phase))
+        faults += checker.faults
+    faults += _cycles(phases)
+    if faults:
+        raise RecipeError(where, faults)
+    title = str(data.get("title", data.get("name", where)))
+    jobs = int(data.get("jobs", 1))
+    return Recipe(str(data.get("name", Path(where).stem)), title, jobs, tuple(phases))
+
+
+def _unknown(key: str, valid: set[str]) -> str:
+    return f"{key}: unknown key; valid are {', '.join(sorted(valid))}"
+
+
+class _PhaseChecker:
+    """Checks one phase and collects its faults."""
+
+    def __init__(
+        self, key: str, folders: Mapping[str, str], values: Mapping[str, Any], resolve: Resolve
+    ) -> None:
+        self.key = key
+        self.folders = folders
+        self.values = values
+        self.resolve = resolve
+        self.faults: list[str] = []
+        self.after: dict[str, None] = {}
+        self.written: set[str] = set()
+
+    def check(self, phase: Mapping[str, Any]) -> Phase:
+        for key in phase:
+            if key not in PHASE_KEYS:
+                self.faults.append(f"{self.key}.{_unknown(key, PHASE_KEYS)}")
+        name = str(phase.get("name", ""))
+        if not name:
+            self.faults.append(f"{self.key}.name: a phase needs a name")
+        for other in phase.get("after", []):
+            self._refer(other, f"{self.key}.after")
+        steps: list[Step] = []
+        for number, step in enumerate(phase.get("step", [])):
+            steps += self._steps(dict(step), f"{self.key}.step[{number}]")
+        if not steps:
+            self.faults.append(f"{self.key}.step: a phase needs at least one [[phase.step]]")
+        folder = self.folders.get(name, name)
+        return Phase(name, str(phase.get("title", name)), folder, tuple(self.after), tuple(steps))
+
+    def _steps(self, step: dict[str, Any], key: str) -> list[Step]:
+        use = step.pop("use", None)
+        try:
+            entry = self.resolve(str(use))
+        except KeyError as error:
+            self.faults.append(f"{key}.use: no stage {use!r}; valid are {error.args[0]}")
+            return []
+        except R1DataError as error:
+            self.faults.append(f"{key}.use: {error}")
+            return []
+        each = step.pop("each", {})
+        found = []
+        settings = {k: self._value(v, f"{key}.{k}") for k, v in step.items()}
+        choices: list[dict[str, Any]] = [{}]
+        for name, items in each.items():
+            items = self._value(items, f"{key}.each.{name}")
+            if not isinstance(items, list):
+                self.faults.append(f"{key}.each.{name}: must be a list")
+                continue
+            choices = [{**choice, name: item} for choice in choices for item in items]
+        for choice in choices:
+            config = self._config(entry.config, settings | choice, key)
+            if config is not None:
+                self._flow(entry, config, key)
+                found.append(Step(str(use), config, key))
+        return found
+
+    def _value(self, value: Any, key: str) -> Any:
+        if isinstance(value, list):
+            return [self._value(v, key) for v in value]
+        if isinstance(value, dict):
+            return {k: self._value(v, f"{key}.{k}") for k, v in value.items()}
+        if not isinstance(value, str):
+            return value
+        if value.startswith("${") and value.endswith("}"):
+            name = value[2:-1]
+            if name not in self.values:
+                valid = ", ".join(self.values) or "none"
+                self.faults.append(f"{key}: no parameter {name!r}; the recipe has {valid}")
+            return self.values.get(name)
+        if value.startswith("@"):
+            name, _, rest = value[1:].partition("/")
+            return f"../{self._refer(name, key)}/{rest}".rstrip("/")
+        return value
+
+    def _refer(self, name: str, key: str) -> str:
+        if name not in self.folders:
+            self.faults.append(f"{key}: no phase {name!r}; valid are {', '.join(self.folders)}")
+        self.after[name] = None
+        return self.folders.get(name, name)
+
+    def _config(self, kind: type[Config], settings: dict[str, Any], key: str) -> Config | None:
+        try:
+            return kind.model_validate(settings)
+        except ValidationError as error:
+            self.faults += [f"{key}.{f}" for f in config_faults(error, kind)]
+        except R1DataError as error:
+            self.faults.append(f"{key}: {error}")
+        return None
+
+    def _flow(self, entry: Stage | Action, config: Config, key: str) -> None:
+        """Check that every table a step reads was written by a step before it."""
+        values = config.model_dump()
+        for table in entry.reads:
+            name = table.format(**values)
+            top = name.partition("/")[0]
+            if name.startswith(".."):
+                continue
+            if not any(w in (name, top) or w.startswith(name + "/") for w in self.written):
+                self.faults.append(f"{key}.use: reads {name}, which no step before it writes")
+        if entry.writes:
+            self.written.add(entry.writes.format(**values))
+
+
+def config_faults(error: ValidationError, kind: type[Config]) -> list[str]:
+    """Return one ``key: what is wrong`` per fault of a config."""
+    out = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or kind.__name__
+        if fault["type"] == "extra_forbidden":
+            valid = ", ".join(sorted(kind.model_fields))
+            out.append(f"{key}: unknown key; valid are {valid}")
+        elif fault["type"] == "missing":
+            out.append(f"{key}: is needed")
+        else:
+            out.append(f"{key}: {fault['msg'].lower()} (got {fault['input']!r})")
+    return out
+
+
+def _cycles(phases: Sequence[Phase]) -> list[str]:
+    """Return a fault for every phase that waits for itself."""
+    after = {p.name: set(p.after) for p in phases}
+    ready: set[str] = set()
+    while more := {n for n, needs in after.items() if n not in ready and needs <= ready}:
+        ready |= more
+    known = set(after)
+    stuck = [n for n in after if n not in ready and after[n] <= known]
+    return [f"phase {n!r}: waits for itself through {', '.join(sorted(after[n]))}" for n in stuck]

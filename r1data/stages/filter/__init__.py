@@ -1,0 +1,1 @@
+"""Language consistency and readability of traces; see `stage` for the stage itself."""

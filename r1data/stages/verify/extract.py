@@ -1,0 +1,207 @@
+"""Finding the final answer in a completion: box, answer tag, answer phrase, last number.
+
+Every pass is linear in the text, since the text is a model's and may be hostile.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from typing import Literal
+
+from r1data.core.text import split_thinking
+
+Extract = Literal["any", "marked"]
+
+_BRACE_OR_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
+_BARE_BOX = re.compile(r"\\boxed\s+([^\s${}\\]+)")
+_ANSWER_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
+_OPEN_TAG = "<answer>"
+
+_PHRASE = re.compile(
+    r"\banswer\s*(?:\*\*)?\s*(?:is|are|was|=|:)"
+    r"|(?<!대)(?:정답|해답|답)\s*(?:\*\*)?\s*(?:은|는|이|:|：)"
+    r"|答案\s*(?:\*\*)?\s*(?:是|为|為|:|：)"
+    r"|(?<![回解])答\s*(?:\*\*)?\s*[:：]"
+    r"|答え\s*(?:\*\*)?\s*(?:は|:|：)"
+    r"|故选|应选|故選"
+    r"|####",
+    re.IGNORECASE,
+)
+_LEAD = re.compile(
+    r"^[\s*_`:：=>]*"
+    r"(?:(?:approximately|about|equal to|simply|therefore|thus|indeed|약|총|모두|大约|约)\s*)?"
+    r"[\s*_`]*",
+    re.IGNORECASE,
+)
+_SENTENCE_END = re.compile(
+    r"[。！!?？;；](?!\w)|\.(?=\s|$|\*|[가-힣])|[,，]?\s+(?:because|since|which|so that|where|as)\b"
+)
+_COPULA = re.compile(
+    r"\s*(?:입니다|이다|이에요|예요|이예요|임|이며|가\s*됩니다|이\s*됩니다|됩니다)$"
+)
+_TELLING = re.compile(r"\d|\\|\b[A-J]\b|[①-⑩]")
+_BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
+_NUMBER = re.compile(
+    r"-?\\[dt]?frac\s*\{[^{}]{1,60}\}\s*\{[^{}]{1,60}\}"
+    r"|(?<![\w.,])[-−]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?\s?[%％]?",
+)
+_DIGIT_IN_WORD = re.compile(r"[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?\s?[%％]?")
+_DELIMITED = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_WINDOW = 4000
+_LINE = 600
+
+
+def extract_answer(text: str, extract: Extract = "any", prefill: str = "") -> str | None:
+    """Return the final answer of a completion, trimmed and without ``$``; None if there is none.
+
+    Only what follows the reasoning counts (`core.text.split_thinking`); reasoning that never ended
+    has no answer. The last box wins, then the last ``<answer>``; "marked" accepts these alone.
+    "any" goes on to answer phrases in English, Korean, Chinese and Japanese, ``####``, a bold
+    last line, and at last the last number.
+    """
+    part = answer_part(text, prefill)
+    if part is None:
+        return None
+    found = marked(part)
+    if found is None and extract == "any":
+        found = phrase(part) or bold(part) or last_number(part)
+    return found or None
+
+
+def answer_part(text: str, prefill: str = "") -> str | None:
+    """Return what follows the reasoning, or None if the reasoning never ended or nothing does."""
+    span = split_thinking(text, prefill).answer
+    return text[slice(*span)].strip() or None if span else None
+
+
+def marked(part: str) -> str | None:
+    """Return the content of the last box, else of the last answer tag."""
+    return boxed(part) or tagged(part)
+
+
+def boxed(part: str) -> str | None:
+    r"""Return the content of the last non-empty ``\boxed`` or ``\fbox``, outermost of a nest.
+
+    A box that is never closed counts if no other comes after it; its content ends with the line.
+    """
+    spans, unclosed = _box_spans(part)
+    for start, end in reversed(spans):
+        if content := strip_delimiters(part[start:end]):
+            if unclosed is not None and unclosed > start:
+                break
+            return content
+    if unclosed is not None:
+        content = strip_delimiters(re.split(r"[\n$]", part[unclosed:], maxsplit=1)[0])
+        if content:
+            return content
+        return next((c for s, e in reversed(spans) if (c := strip_delimiters(part[s:e]))), None)
+    bare = _last(_BARE_BOX, part)
+    return strip_delimiters(bare.group(1)) if bare else None
+
+
+def _box_spans(part: str) -> tuple[list[tuple[int, int]], int | None]:
+    """Return the contents' spans of closed outer boxes, and the start of the last unclosed one."""
+    spans: list[tuple[int, int]] = []
+    stack: list[tuple[int, bool]] = []
+    for token in _BRACE_OR_BOX.finditer(part):
+        word = token.group()
+        if word == "{" or len(word) > 2:
+            stack.append((token.end(), word != "{"))
+        elif word == "}" and stack:
+            start, is_box = stack.pop()
+            if is_box:
+                while spans and spans[-1][0] > start:
+                    spans.pop()  # boxes inside this one
+                spans.append((start, token.start()))
+    unclosed = [start for start, is_box in stack if is_box]
+    return spans, unclosed[-1] if unclosed else None
+
+
+def tagged(part: str) -> str | None:
+    """Return the content of the last ``<answer>…</answer>``, or of a last one never closed."""
+    last = _last(_ANSWER_TAG, part)
+    opened = part.rfind(_OPEN_TAG)
+    if opened >= 0 and (last is None or opened >= last.end()):
+        content = part[opened + len(_OPEN_TAG) :]
+    elif last is not None:
+        content = last.group(1)
+        content = (
+            content[content.rfind(_OPEN_TAG) + len(_OPEN_TAG) :]
+            if _OPEN_TAG in content
+            else content
+        )
+    else:
+        return None
+    return phrase(content) or strip_delimiters(content) or None
+
+
+def phrase(part: str) -> str | None:
+    """Return what the last answer phrase says, preferring phrases that name a value."""
+    plain = None
+    for rest in _after_phrases(part[-_WINDOW * 4 :]):
+        said = _said(rest)
+        if said and _TELLING.search(said):
+            return said
+        plain = plain or said
+    return plain
+
+
+def _after_phrases(part: str) -> Iterator[str]:
+    for match in reversed(list(_PHRASE.finditer(part))[-20:]):
+        yield _LEAD.sub("", part[match.end() : match.end() + _LINE], count=1)
+
+
+def _said(rest: str) -> str | None:
+    delimited = _DELIMITED.match(rest)
+    if delimited:
+        return strip_delimiters(delimited.group())
+    line = rest.split("\n", 1)[0]
+    end = _SENTENCE_END.search(line)
+    line = line[: end.start()] if end else line
+    line = line.replace("**", "").replace("`", "").strip(" \t.。:：,，")
+    return strip_delimiters(_COPULA.sub("", line)) or None
+
+
+def bold(part: str) -> str | None:
+    """Return the last bold words of the last line, without a closing stop."""
+    found = _BOLD.findall(part.rstrip().rsplit("\n", 1)[-1][-_WINDOW:])
+    said = _said(found[-1]) if found else None
+    return said if said and _TELLING.search(said) else None
+
+
+def last_number(part: str) -> str | None:
+    """Return the last number, or the whole formula if it stands in one."""
+    tail = part[-_WINDOW:]
+    number = _last(_NUMBER, tail)
+    formula = _last(_DELIMITED, tail)
+    if (
+        formula
+        and (number is None or number.end() <= formula.end())
+        and re.search(r"\d", formula[0])
+    ):
+        return strip_delimiters(formula.group())
+    if number is None:
+        number = _last(_DIGIT_IN_WORD, tail)
+    return number.group().strip() if number else None
+
+
+def _last(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    found = deque(pattern.finditer(text), maxlen=1)
+    return found[0] if found else None
+
+
+def strip_delimiters(text: str) -> str:
+    r"""Return the text without surrounding space and ``$``, ``\(…\)``, ``\[…\]`` or ``**``."""
+    text = text.strip()
+    for opening, closing in (
+        ("**", "**"),
+        ("$$", "$$"),
+        ("$", "$"),
+        (r"\(", r"\)"),
+        (r"\[", r"\]"),
+    ):
+        inner = text[len(opening) : -len(closing)]
+        fits = len(text) > len(opening) + len(closing)
+        if fits and text.startswith(opening) and text.endswith(closing) and opening not in inner:
+            text = inner.strip()
+    return text
