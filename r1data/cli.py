@@ -5,8 +5,9 @@ is quick. Results go to stdout, everything else to stderr. Exit codes: 0 fine, 1
 130 interrupted.
 """
 
+from typing import Any
+
 import typer
-from typer import Context
 from typer.core import TyperGroup
 
 from r1data.commands import data, models, runs
@@ -21,7 +22,7 @@ ORDER = (
 class InOrder(TyperGroup):
     """Lists the commands in the order data flows, groups of commands among the others."""
 
-    def list_commands(self, ctx: Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the names of the commands."""
         return list(ORDER)
 

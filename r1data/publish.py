@@ -200,7 +200,7 @@ def scrub(value: Any, root: Path, key: str = "") -> Any:
     text = value
     for place in (root.absolute(), root.resolve()):
         if len(place.parts) > 2:
-            text = text.replace(str(place), ".")
+            text = re.sub(re.escape(str(place)) + r"(?![\w.-])", ".", text)
     if key in VERBATIM:
         return text
     if text.startswith("/") and text.count("/") > 1 and "\n" not in text:

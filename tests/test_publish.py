@@ -473,6 +473,8 @@ def test_parts_are_grouped_into_shards(tmp_path, monkeypatch):
         ("file:///home/kim/x", "x"),
         ("C:\\Users\\kim\\x.jsonl", "x.jsonl"),
         ("/ws/deep/run/traces", "./traces"),
+        ("/ws/deep/run2/traces", "traces"),
+        ("-C /ws/deep/run --n 2", "-C . --n 2"),
         ("and/or", "and/or"),
         ("openai/gsm8k", "openai/gsm8k"),
         ("https://huggingface.co/a/b", "https://huggingface.co/a/b"),

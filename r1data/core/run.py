@@ -196,7 +196,10 @@ def _record(stage: Stage, config: Config) -> type[Record]:
 def _counts(stage: Stage, frame: pl.LazyFrame) -> dict[str, int]:
     if stage.reason is None:
         return {}
-    return reasons(frame.select(stage.reason).collect().to_series().to_list())
+    values = frame.select(stage.reason).collect().to_series()
+    if values.dtype == pl.Boolean:  # clusters: whether a member represents its group
+        return reasons(None if kept else "duplicate" for kept in values)
+    return reasons(values)
 
 
 def _run_frame(

@@ -23,19 +23,23 @@ CHAT_TEMPLATE = (
 nothing, because a question already ends where the answer begins."""
 
 MAX_POSITIONS = 256
-# Heads of 32 dimensions: vLLM's CPU attention takes no smaller ones.
-SHAPES: dict[str, dict[str, int]] = {
+# Heads of 32 dimensions: vLLM's CPU attention takes no smaller ones. Weights start at about
+# 0.8 / sqrt(hidden_size): from Llama's 0.02 so narrow a model takes nearly twice the steps to learn
+# the one-digit facts.
+SHAPES: dict[str, dict[str, int | float]] = {
     "teacher": {
         "hidden_size": 96,
         "num_hidden_layers": 3,
         "num_attention_heads": 3,
         "intermediate_size": 256,
+        "initializer_range": 0.08,
     },
     "student": {
         "hidden_size": 64,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "intermediate_size": 176,
+        "initializer_range": 0.1,
     },
 }
 

@@ -148,7 +148,7 @@ def _trace_steps(
 
     def keep(name: str, alive: pl.DataFrame, good: pl.Expr, why: pl.Expr) -> pl.DataFrame:
         good = good.fill_null(False)
-        lost = alive.filter(~good).select(why.alias("why"))["why"]
+        lost = alive.filter(~good).with_columns(why.alias("why"))["why"]
         rest = alive.filter(good)
         if not (name == "passed finished" and lost.is_empty()):
             steps.append(Step(name, "traces", rest.height, len(lost), _counted(lost)))

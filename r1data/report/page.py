@@ -26,6 +26,7 @@ _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f"
     "\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
+_NUMBER = re.compile(r"[-+−]?\d|\Z")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*\Z")
 
 FOLD = 700
@@ -102,6 +103,7 @@ def render(facts: Facts, digest: str, json_name: str) -> str:
         undefined=StrictUndefined,
     )
     environment.filters |= {"visible": visible, "marked": marked, "lang": language_code}
+    environment.tests["text"] = lambda cell: not _NUMBER.match(cell)
     environment.globals |= {"percent": percent, "ratio": ratio}
     sections = [
         {

@@ -115,7 +115,7 @@ def stages(models: Sequence[Model], key: str) -> str:
                     _interval_row(f"{place + 1}  {model.label}", model.metrics[metric], name)
                 )
     return _inline(
-        _dots(rows, list(names.values()), "share of answers or of reasoning words", 34),
+        _dots(rows, list(names.values()), "share of answers or of reasoning words", 34, 400),
         "pass@1 and language consistency by stage, with 95% intervals; the values are in the table",
         key,
     )
@@ -127,7 +127,7 @@ def pass_rates(groups: Sequence[Group], key: str) -> str:
         _interval_row(f"{g.value}  (n {g.problems:,})", g.interval, g.dimension) for g in groups
     ]
     dimensions = list(dict.fromkeys(g.dimension for g in groups))
-    chart = _dots(rows, dimensions, "pass rate of one sample", 26)
+    chart = _dots(rows, dimensions, "pass rate of one sample", 26, _WIDTH)
     return _inline(chart, "pass rate by language, domain and source, with 95% intervals", key)
 
 
@@ -136,7 +136,9 @@ def _interval_row(place: str, interval: Interval, series: str) -> dict[str, Any]
     return {"place": place, "value": interval.value, "series": series, **ends}
 
 
-def _dots(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str, step: int) -> Any:
+def _dots(
+    rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str, step: int, width: int
+) -> Any:
     places = list(dict.fromkeys(row["place"] for row in rows))
     colour, shape = _series(names)
     scale = altair.Scale(domain=[0, 1])
@@ -146,9 +148,9 @@ def _dots(rows: Sequence[Mapping[str, Any]], names: Sequence[str], title: str, s
     if len(places) < len(rows):
         base = base.encode(yOffset=offset)
     x = altair.X("low:Q", scale=scale, axis=_axis(title, format="%", tickCount=5))
-    bars = base.mark_rule(strokeWidth=2, opacity=0.75).encode(x=x, x2="high:Q")
+    bars = base.mark_rule(strokeWidth=2, opacity=1).encode(x=x, x2="high:Q")
     points = base.mark_point(filled=True, size=64, opacity=1).encode(x="value:Q", shape=shape)
-    return (bars + points).properties(width=460, height=altair.Step(step, **{"for": "position"}))
+    return (bars + points).properties(width=width, height=altair.Step(step, **{"for": "position"}))
 
 
 def funnel(steps: Sequence[Step], key: str) -> str:
@@ -178,7 +180,7 @@ def funnel(steps: Sequence[Step], key: str) -> str:
         )
         bars = base.mark_bar(color=colours[unit], height=15)
         text = base.mark_text(align="left", dx=5, color=_TEXT, fontSize=12).encode(text="text:N")
-        panels.append((bars + text).properties(width=460, height=altair.Step(24)))
+        panels.append((bars + text).properties(width=330, height=altair.Step(24)))
     chart = altair.vconcat(*panels, spacing=14) if len(panels) > 1 else panels[0]
     return _inline(chart, "rows left after each step of the funnel; the table says why", key)
 

@@ -33,7 +33,7 @@ class Piece:
 
     text: str
     part: str
-    """thinking, answer, or gap: characters left out, text then says how many."""
+    """thinking, answer, tag (around them), or gap: text says how many characters are left out."""
     letters: str = ""
     """Letters of the rules that object."""
     language: str | None = None
@@ -100,9 +100,11 @@ def read(workspace: source.Workspace, facts: pl.DataFrame) -> tuple[Sample, ...]
     if traces is None or chosen.is_empty():
         return ()
     ids = chosen["trace_id"].to_list()
-    columns = ("text", "thinking_start", "thinking_end", "model", "finish_reason")
+    columns = ("text", "thinking_start", "thinking_end", "answer_start")
     wide = traces.filter(pl.col("trace_id").is_in(ids))
-    wide = wide.select("trace_id", "problem_id", "completion_tokens", *columns)
+    wide = wide.select(
+        "trace_id", "problem_id", "completion_tokens", "model", "finish_reason", *columns
+    )
     rows = {row["trace_id"]: row for row in wide.collect().to_dicts()}
     problems = _by_id(workspace, "problems", [row["problem_id"] for row in rows.values()])
     verdicts = _by_id(workspace, "verdicts", ids)
@@ -180,7 +182,7 @@ def _sample(
         tokens=row["completion_tokens"],
         finish_reason=row["finish_reason"],
         faults=tuple(faults),
-        pieces=cut(row["text"], thinking, spans),
+        pieces=cut(row["text"], thinking, row["answer_start"], spans),
         characters=len(row["text"]),
     )
 
@@ -188,10 +190,12 @@ def _sample(
 def cut(
     text: str,
     thinking: tuple[int | None, int | None],
+    answer: int | None,
     spans: Sequence[tuple[dict[str, Any], str]],
 ) -> tuple[Piece, ...]:
     """Return the text as pieces that join to it, but for the gaps of a long one.
 
+    thinking is the span of the reasoning, answer the start of what follows it (nulls: not there).
     spans holds (core.records.Span as a dict, letter of its rule); those that overlap give pieces
     with several letters. Offsets outside the text are clipped.
     """
@@ -204,7 +208,8 @@ def cut(
     start, end = thinking if thinking[0] is not None else (size, size)
     begin, close = start or 0, size if end is None else end
     shown = _windows(size, sorted(item[:2] for item in clipped))
-    borders = {0, size, begin, close, *(at for window in shown for at in window)}
+    reply = size if answer is None else answer
+    borders = {0, size, begin, close, reply, *(at for window in shown for at in window)}
     borders |= {at for item in clipped for at in item[:2]}
     edges = sorted(at for at in borders if 0 <= at <= size)
     pieces: list[Piece] = []
@@ -213,10 +218,12 @@ def cut(
             _add_gap(pieces, right - left)
             continue
         here = [item for item in clipped if item[0] <= left and right <= item[1]]
+        part = "thinking" if begin <= left and right <= close else "tag"
+        part = "answer" if left >= reply else part
         pieces.append(
             Piece(
                 text=text[left:right],
-                part="thinking" if begin <= left and right <= close else "answer",
+                part=part,
                 letters="".join(sorted({letter for *_, letter in here})),
                 language=next((s["language"] for _, _, s, _ in here if s["language"]), None),
                 reason=", ".join(dict.fromkeys(s["reason"] for _, _, s, _ in here)) or None,

@@ -10,13 +10,15 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from transformers.utils import logging as transformers_logging
 
 from r1data.core.errors import DriftError, InputError
 
@@ -124,8 +126,9 @@ def save_model(model: Any, tokenizer: Any, out: Path) -> None:
     """
     temporary = out / ".model"
     shutil.rmtree(temporary, ignore_errors=True)
-    model.save_pretrained(temporary)
-    tokenizer.save_pretrained(temporary)
+    with _no_progress_bar():
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)
     (out / "config.json").unlink(missing_ok=True)
     for path in sorted(temporary.iterdir(), key=lambda p: (p.name == "config.json", p.name)):
         target = out / path.name
@@ -133,6 +136,17 @@ def save_model(model: Any, tokenizer: Any, out: Path) -> None:
             shutil.rmtree(target)
         os.replace(path, target)
     temporary.rmdir()
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            transformers_logging.enable_progress_bar()
 
 
 def _stored(value: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ def make_score(model: Any, precision: Precision = "float32") -> Score:
     """Return the scoring function of a Hugging Face causal model.
 
     The head is called on the wanted positions alone if the model is ``head(body(ids))``, which is
-    tested on two tokens; a model that does more (soft-capped or scaled logits) is called whole.
+    tested on a few tokens; a model that does more (soft-capped or scaled logits) is called whole.
     precision: "bfloat16" computes the body under autocast; the head stays in the parameters' dtype,
     since rounded logits are what makes sampler and trainer disagree.
     """
@@ -55,7 +55,8 @@ def _is_body_and_head(model: Any) -> bool:
         return False
     training = model.training
     model.eval()
-    ids = torch.zeros((1, 2), dtype=torch.int64, device=head.weight.device)
+    # Not one token repeated: the padding's embedding may be 0, and so every logit.
+    ids = torch.arange(min(8, head.out_features), device=head.weight.device).unsqueeze(0)
     whole = model(input_ids=ids, use_cache=False).logits
     parts = head(model.model(input_ids=ids, use_cache=False).last_hidden_state)
     model.train(training)

@@ -199,7 +199,7 @@ def test_special_tokens_stay_in_the_text_and_padding_does_not(biased: Any, token
 
 
 def test_stop_strings_are_cut_off_and_end_the_sample(biased: Any, tokenizer: Any) -> None:
-    model = biased({EOS: -50.0})
+    model = biased({EOS: -50.0, VOCABULARY["<pad>"]: -50.0})
     sampler = TransformersSampler(model, tokenizer, batch_size=3)
     free = sample(sampler, mixed())
     words = free[0].text.split()

@@ -275,3 +275,27 @@ def test_chunks_and_half_precision_give_the_same_logprobs(monkeypatch):
     half = token_logprobs(logits.bfloat16(), ids)
     assert half.dtype == torch.float32
     assert torch.allclose(half, token_logprobs(logits.bfloat16().float(), ids))
+
+
+def test_losses_are_the_closed_forms_on_ragged_masks():
+    torch.manual_seed(0)
+    logprobs = -torch.rand(3, 4)
+    old, reference = logprobs + 0.3 * torch.randn(3, 4), logprobs + 0.3 * torch.randn(3, 4)
+    advantages = torch.tensor([1.0, -0.5, 0.2])
+    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0]])
+    ratio = (logprobs - old).exp()
+    bounded = ratio.clamp(0.8, 1.28)
+    x = reference - logprobs
+    token = -torch.min(ratio * advantages[:, None], bounded * advantages[:, None])
+    token = (token + 0.04 * (x.exp() - x - 1)) * mask
+    expected = {
+        "grpo": (token.sum(1) / mask.sum(1)).mean(),
+        "dr_grpo": token.sum() / (3 * 8),
+        "dapo": token.sum() / 9,
+    }
+    for loss, value in expected.items():
+        ours = grpo_loss(
+            logprobs, old, advantages, mask, loss=loss, ref_logprobs=reference, beta=0.04,
+            max_completion_tokens=8,
+        )  # fmt: skip
+        assert float(ours) == pytest.approx(float(value), rel=1e-5)

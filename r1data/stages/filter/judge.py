@@ -100,7 +100,9 @@ def language_consistency(
     )
     frame = _with_thinking(data).lazy().with_columns(target_language().alias("_target"))
     measured = with_consistency(frame, policy or ConsistencyPolicy())
-    row = measured.select(pl.col("language_consistency").struct.unnest()).collect().row(0, named=True)
+    row = (
+        measured.select(pl.col("language_consistency").struct.unnest()).collect().row(0, named=True)
+    )
     if row["value"] is None:
         known = ", ".join(sorted(LANGUAGE_SCRIPTS))
         raise ConfigError(f"target {target!r}: no script is known for it; use one of {known}")

@@ -34,7 +34,14 @@ from r1data.core.errors import ConfigError
 from r1data.core.records import Judgement, Span, polars_schema
 from r1data.core.stage import Config
 from r1data.core.text import LANGUAGE_SCRIPTS, script_language
-from r1data.stages.filter.spans import LATIN_TERM, MASK, MASKED, SpanRules, clause_of, offending_spans
+from r1data.stages.filter.spans import (
+    LATIN_TERM,
+    MASK,
+    MASKED,
+    SpanRules,
+    clause_of,
+    offending_spans,
+)
 
 SPANS = polars_schema(Judgement)["spans"]
 """Polars type of a judgement's spans."""
@@ -48,21 +55,21 @@ class ConsistencyPolicy(Config):
     """What counts as consistent."""
 
     scope: Literal["thinking", "all"] = "thinking"
-    """Part that is measured: the reasoning (the whole text if it has no reasoning), or all of it."""
+    """Part that is measured: the reasoning (all of a text that has none), or always all of it."""
     allow: tuple[str, ...] = ()
     """Further languages (ISO 639-1) that the text may use; their words count as the target's."""
     latin_words: int = Field(default=3, ge=1, le=20)
     """Latin words in a row, two of them lower-case, that make a foreign clause inside a text of a
     non-Latin language. 1 objects to every lower-case word of two letters or more."""
     min_ratio: float = Field(default=0.5, ge=0, le=1)
-    """Smallest share of words in the target language, for texts of min_ratio_words words or more."""
+    """Smallest share of words in the target language, from min_ratio_words words up."""
     min_ratio_words: int = Field(default=8, ge=1)
     """Words from which min_ratio counts; a shorter text is judged by its spans alone."""
     no_words: Literal["pass", "fail"] = "pass"
     """What becomes of a text without a single word, such as pure formulae: pass is a ratio of 1,
     fail a ratio of 0. A reward needs fail, or silence would earn the language bonus."""
     lid: bool = True
-    """Whether to identify the language of sentences where the target is written in Latin letters."""
+    """Whether to identify each sentence's language where the target is written in Latin letters."""
     lid_letters: int = Field(default=30, ge=10, le=200)
     """Letters from which a sentence is identified."""
     lid_probability: float = Field(default=0.7, ge=0, le=1)
@@ -163,12 +170,13 @@ def with_consistency(frame: pl.LazyFrame, policy: ConsistencyPolicy) -> pl.LazyF
     without reasoning) and ``_target`` (see `target_language`). A row whose target is null or in no
     known script cannot be measured: it passes with value null.
     """
+    foreign = _by_target(policy, "foreign")
     part, offset = _measured_part(policy.scope, "text")
     latin = pl.col("_target").is_in(_latin_languages(policy))
     frame = frame.with_columns(
         pl.when(pl.col("_target").is_in(list(LANGUAGE_SCRIPTS))).then(part).alias("_part"),
         offset.alias("_offset"),
-        _by_target(policy, "foreign").alias("_foreign"),
+        foreign.alias("_foreign"),
         latin.alias("_latin"),
     ).with_columns(pl.col("_part").str.replace_all(MASK, MASKED).alias("_masked"))
     beside = pl.when(~pl.col("_latin")).then(pl.col("_masked"))

@@ -71,24 +71,21 @@ def well_formed(policy: ReadabilityPolicy) -> pl.Expr:
     outside the form.
     """
     turn = pl.col("_turn")
-    reasoning = r"(?s)\A\s*<think>\s*</think>"
     faults = [
         (_count("<think>") == 0, "no_think"),
         (_count("</think>") == 0, "unclosed_think"),
         ((_count("<think>") > 1) | (_count("</think>") > 1), "repeated_think"),
         (~turn.str.contains(r"\A\s*<think>"), "text_before_think"),
-        (~turn.str.contains(r"(?s)\A\s*<think>.*</think>"), "misplaced_think"),
-        (turn.str.contains(reasoning), "empty_reasoning"),
-        (turn.str.contains(r"(?s)</think>\s*\z"), "empty_answer"),
+        (turn.str.contains(r"<think>\s*</think>"), "empty_reasoning"),
+        (turn.str.contains(r"</think>\s*\z"), "empty_answer"),
     ]
     if policy.format == "think-answer":
         faults += [
             (_count("<answer>") == 0, "no_answer"),
             (_count("</answer>") == 0, "unclosed_answer"),
             ((_count("<answer>") > 1) | (_count("</answer>") > 1), "repeated_answer"),
-            (~turn.str.contains(r"(?s)</think>\s*<answer>"), "text_before_answer"),
-            (turn.str.contains(r"(?s)<answer>\s*</answer>"), "empty_answer"),
-            (~turn.str.contains(r"(?s)<answer>.*</answer>"), "misplaced_answer"),
+            (~turn.str.contains(r"</think>\s*<answer>"), "text_before_answer"),
+            (turn.str.contains(r"<answer>\s*</answer>"), "empty_answer"),
             (~turn.str.contains(r"</answer>\s*\z"), "text_after_answer"),
         ]
     return _yes_or_no(_first(*faults))

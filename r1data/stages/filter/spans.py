@@ -42,7 +42,8 @@ _CLAUSE = f"{_WORD}(?:{_GAP}{_WORD})*"
 LATIN_TERM = r"\p{Latin}+[\p{Latin}&&\p{Lu}]\p{Latin}*"
 """A run with a capital after its first letter: a term or an identifier, in any language."""
 
-_SENTENCE = r"[^.!?\n]+"
+# An equals sign ends a sentence too: Profit per bag = Price per bag is a formula in words.
+_SENTENCE = r"[^.!?=\n]+"
 _FUNCTION_WORDS = {
     "en": "the|is|are|of|to|and|that|this|we|it|for|with|from|be|so|if|then|can|not|which|let",
     "es": "el|los|las|del|es|son|que|una|para|con|por|como|entonces|y|se|lo|pero|hay",
@@ -135,7 +136,9 @@ def offending_spans(columns: Sequence[pl.Series], rules: SpanRules) -> pl.Series
 
 def _as_lists(places: list[_Place]) -> pl.DataFrame:
     """Return a row of spans, in the order of the text, for each row that has any."""
-    columns = list(zip(*sorted(places, key=itemgetter(0, 1, 2)), strict=True)) or [()] * len(_PLACES)
+    columns = list(zip(*sorted(places, key=itemgetter(0, 1, 2)), strict=True)) or [()] * len(
+        _PLACES
+    )
     flat = pl.DataFrame(dict(zip(_PLACES, columns, strict=True)), schema=_PLACES)
     spans = pl.struct(list(_PLACES)[1:]).alias("spans")
     return flat.select("row", spans).group_by("row", maintain_order=True).agg("spans")

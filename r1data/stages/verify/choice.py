@@ -8,6 +8,7 @@ from r1data.core.records import Verdict
 from r1data.core.text import fold
 from r1data.stages.verify.extract import Extract, answer_part, bold, boxed, strip_delimiters, tagged
 
+_MAX_LENGTH = 1000
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩"
 _WRAPPERS = re.compile(r"\\(?:text|textbf|textit|textrm|mathrm|mathbf|mbox|boxed)\s*\{([^{}]*)\}")
 _HEAD = re.compile(
@@ -17,12 +18,12 @@ _LETTER_AND_TEXT = re.compile(r"\(?([A-J])\)?[\s.:,)]+(.+)", re.DOTALL)
 _NUMBERED = re.compile(r"[(]?(\d{1,2})\s*(?:[).:]|번|$)")
 _SEVERAL = re.compile(r"[A-J](?:\s*(?:,|and|&|와|、)?\s*[A-J])+")
 # An explicit phrase; what it names is a letter that no formula follows.
-_LETTER = r"(?:\\text(?:bf)?\s*\{)?[(\[]?([A-J](?![\w=+^*/])|[①-⑩]|[1-9](?=\s*번))"
+_LETTER = r"(?:\\text(?:bf)?\s*\{)?[(\[]?([A-J](?![A-Za-z0-9_=+^/]|\s?[=+^]|\*(?!\*))|[①-⑩]|[1-9](?=\s*번))"
 _EXPLICIT = re.compile(
-    r"(?:\b(?:answer|option|choice)\s*(?:\*\*)?\s*(?:is|:|=|should be)?"
-    r"|(?<!대)(?:정답|답)\s*(?:\*\*)?\s*(?:은|는|:|：)"
-    r"|答案\s*(?:\*\*)?\s*(?:是|为|:|：|选)?|故?选(?:择|项)?|应选)"
-    r"\s*(?:option|choice|选项)?[\s:：*$]*" + _LETTER,
+    r"(?:\b(?:answer|option|choice)\s{0,4}(?:\*\*)?\s{0,4}(?:is|:|=|should be)?"
+    r"|(?<!대)(?:정답|답)\s{0,4}(?:\*\*)?\s{0,4}(?:은|는|:|：)"
+    r"|答案\s{0,4}(?:\*\*)?\s{0,4}(?:是|为|:|：|选)?|故?选(?:择|项)?|应选)"
+    r"\s{0,4}(?:option|choice|选项)?[\s:：*$]{0,8}" + _LETTER,
     re.IGNORECASE,
 )
 _LONE = re.compile(r"[\s*$(\[]*([A-J]|[①-⑩])[\s*$)\].]*")
@@ -63,6 +64,8 @@ def read_choice(text: str, options: Sequence[str] = ()) -> frozenset[int]:
     if text[:1] and text[0] in _CIRCLED:
         return frozenset([_CIRCLED.index(text[0])])
     text = unicodedata.normalize("NFKC", text)
+    if len(text) > _MAX_LENGTH:
+        return frozenset()
     while (bare := _WRAPPERS.sub(r"\1", text)) != text:
         text = bare
     text = strip_delimiters(text.replace("**", "").replace("\\", " ").strip().rstrip("。."))

@@ -14,15 +14,15 @@ Extract = Literal["any", "marked"]
 
 _BRACE_OR_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 _BARE_BOX = re.compile(r"\\boxed\s+([^\s${}\\]+)")
-_ANSWER_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 _OPEN_TAG = "<answer>"
 
+# Bounded spaces: two unbounded runs side by side would be quadratic.
 _PHRASE = re.compile(
-    r"\banswer\s*(?:\*\*)?\s*(?:is|are|was|=|:)"
-    r"|(?<!대)(?:정답|해답|답)\s*(?:\*\*)?\s*(?:은|는|이|:|：)"
-    r"|答案\s*(?:\*\*)?\s*(?:是|为|為|:|：)"
-    r"|(?<![回解])答\s*(?:\*\*)?\s*[:：]"
-    r"|答え\s*(?:\*\*)?\s*(?:は|:|：)"
+    r"\banswer\s{0,4}(?:\*\*)?\s{0,4}(?:is|are|was|=|:)"
+    r"|(?<!대)(?:정답|해답|답)\s{0,4}(?:\*\*)?\s{0,4}(?:은|는|이|:|：)"
+    r"|答案\s{0,4}(?:\*\*)?\s{0,4}(?:是|为|為|:|：)"
+    r"|(?<![回解])答\s{0,4}(?:\*\*)?\s{0,4}[:：]"
+    r"|答え\s{0,4}(?:\*\*)?\s{0,4}(?:は|:|：)"
     r"|故选|应选|故選"
     r"|####",
     re.IGNORECASE,
@@ -119,19 +119,10 @@ def _box_spans(part: str) -> tuple[list[tuple[int, int]], int | None]:
 
 def tagged(part: str) -> str | None:
     """Return the content of the last ``<answer>…</answer>``, or of a last one never closed."""
-    last = _last(_ANSWER_TAG, part)
     opened = part.rfind(_OPEN_TAG)
-    if opened >= 0 and (last is None or opened >= last.end()):
-        content = part[opened + len(_OPEN_TAG) :]
-    elif last is not None:
-        content = last.group(1)
-        content = (
-            content[content.rfind(_OPEN_TAG) + len(_OPEN_TAG) :]
-            if _OPEN_TAG in content
-            else content
-        )
-    else:
+    if opened < 0:
         return None
+    content = part[opened + len(_OPEN_TAG) :].split("</answer>", 1)[0]
     return phrase(content) or strip_delimiters(content) or None
 
 

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 from r1data.core.errors import MissingExtraError
 from r1data.core.records import Verdict
 from r1data.stages.verify.extract import Extract, answer_part, last_number, marked, phrase
-from r1data.stages.verify.math import limit_reason
+from r1data.stages.verify.math import MAX_LENGTH, limit_reason
 
 MAX_ANSWER = 20_000
+_REFUSED = ("power", "factorial", "digits")
 _DANGEROUS = re.compile(
     r"__|\b(?:import|eval|exec|compile|open|input|breakpoint|getattr|setattr|delattr|globals|locals"
     r"|vars|lambda|lambdify|sympify|parse_expr|preview|init_session|source|autowrap|ufuncify"
@@ -59,7 +60,7 @@ def prepare_gym(
         return Verdict(status="limit", method="length")
     if is_unsafe(answer):
         return Verdict(status="limit", extracted=answer, method="unsafe")
-    if (reason := limit_reason(answer)) in ("power", "factorial", "digits"):
+    if len(answer) <= MAX_LENGTH and (reason := limit_reason(answer)) in _REFUSED:
         return Verdict(status="limit", extracted=answer, method=reason)
     return GymJob(dataset, entry, answer)
 

@@ -54,9 +54,11 @@ def _table() -> dict[str, Unit]:
             for name in names.split():
                 out[name] = Unit(dimension, Fraction(factor))
     counters = (
-        "개 명 마리 권 장 대 번 살 세 쪽 페이지 송이 그루 자루 켤레 병 잔 봉지 상자 조각 판 줄 층 점 팀 년 월 "
-        "인분 가지 문제 바퀴 units unit points point 个 個 只 本 张 張 人 名 头 條 条 棵 朵 "
-        "枝 支 页 頁 岁 歲 辆 次 件 块钱 座 台 双 把 颗 粒 片 箱 袋 瓶 年 月 个月 分 题 层 间 位 匹 套 艘 架 步 下 盒 组 排 种"
+        "개 명 마리 권 장 대 번 살 세 쪽 페이지 송이 그루 자루 켤레 병 잔 봉지 "
+        "상자 조각 판 줄 층 점 팀 년 월 인분 가지 문제 바퀴 units unit "
+        "points point 个 個 只 本 张 張 人 名 头 條 条 棵 朵 枝 支 页 "
+        "頁 岁 歲 辆 次 件 块钱 座 台 双 把 颗 粒 片 箱 袋 瓶 年 月 个月 分 "
+        "题 层 间 位 匹 套 艘 架 步 下 盒 组 排 种 "
     )
     for name in counters.split():
         out.setdefault(name, Unit(""))
