@@ -68,11 +68,12 @@ class TerminalProgress:
         self.bars.update(self.tasks[self.current], advance=rows, rate=rate)
         if not stderr.is_terminal and time.monotonic() - counts[3] > LINE_SECONDS:
             counts[3] = time.monotonic()
-            left = seconds * (counts[4] - counts[0]) / max(counts[0], 1)
-            label = self.labels.get(self.current, "")
-            self.note(
-                f"{label} {counts[0]:,.0f} of {counts[4]:,.0f}, {rate}, about {left:,.0f} s left"
+            said = (
+                f"{self.labels.get(self.current, '')} {counts[0]:,.0f} of {counts[4]:,.0f}, {rate}"
             )
+            if counts[0]:
+                said += f", about {seconds * (counts[4] - counts[0]) / counts[0]:,.0f} s left"
+            self.note(said)
 
     def note(self, text: str) -> None:
         """Print one line above the bars."""

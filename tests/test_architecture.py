@@ -10,8 +10,8 @@ import pytest
 
 import r1data
 from r1data.core.errors import R1DataError
-from r1data.core.records import TABLES, json_schemas, polars_schema
 from r1data.core.recipe import load_recipe
+from r1data.core.records import TABLES, json_schemas, polars_schema
 from r1data.registry import NAMES, resolve
 from r1data.resources import recipe_names, resource_folder
 

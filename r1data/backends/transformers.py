@@ -7,7 +7,7 @@ that falls within about 1e-6 of the border between two tokens may differ.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Any
 
@@ -100,18 +100,24 @@ class TransformersSampler:
         of range, an empty prompt, or a prompt that leaves no room for ``max_tokens``.
         """
         _check(params)
-        rendered = {request.prompt for request in requests}
-        prompts = {prompt: self._encode(prompt, params.max_tokens) for prompt in rendered}
+        prompts = self._encode({request.prompt for request in requests}, params.max_tokens)
         rows = [NewRow(i, prompts[r.prompt], r.seed) for i, r in enumerate(requests)]
         # Longest first: memory runs out at once or never, and rows that join later always fit.
         rows.sort(key=lambda row: (-len(row.prompt), row.prompt))
         return self._run(rows, params, progress)
 
-    def _encode(self, prompt: Prompt, max_tokens: int) -> tuple[int, ...]:
-        encoded = self.tokenizer(
-            prompt.text, add_special_tokens=prompt.add_special_tokens, verbose=False
-        )
-        ids = tuple(encoded["input_ids"])
+    def _encode(self, prompts: Set[Prompt], max_tokens: int) -> dict[Prompt, tuple[int, ...]]:
+        found: dict[Prompt, tuple[int, ...]] = {}
+        for add in (False, True):
+            group = [prompt for prompt in prompts if prompt.add_special_tokens == add]
+            texts = [prompt.text for prompt in group]
+            if texts:
+                encoded = self.tokenizer(texts, add_special_tokens=add, verbose=False)["input_ids"]
+                found.update(zip(group, map(tuple, encoded), strict=True))
+        return {prompt: self._fit(prompt, ids, max_tokens) for prompt, ids in found.items()}
+
+    def _fit(self, prompt: Prompt, ids: tuple[int, ...], max_tokens: int) -> tuple[int, ...]:
+        """Return a prompt's ids, left open for a completion of max_tokens."""
         eos = self.tokenizer.eos_token
         if eos and len(ids) > 1 and ids[-1] == self.tokenizer.eos_token_id:
             # A tokenizer may close every text; a prompt that is closed has nothing to go on with.
@@ -204,9 +210,15 @@ class TransformersSampler:
             ids = ids[:-1]
         ids = [i for i in ids if i != self._padding]
         # Some tokenizers drop a space at the start of what they decode, so there is a token before.
-        before = self._decode(prompt[-1:])
+        before = self._piece(prompt[-1])
         whole = self._decode((*prompt[-1:], *ids))
         return whole[len(before) :] if whole.startswith(before) else self._decode(ids)
+
+    def _piece(self, token: int) -> str:
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._decode([token])
+        return piece
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(
@@ -230,9 +242,7 @@ class TransformersSampler:
         return found
 
     def _may_end(self, token: int, stop: tuple[str, ...]) -> bool:
-        piece = self._pieces.get(token)
-        if piece is None:
-            piece = self._pieces[token] = self._decode([token])
+        piece = self._piece(token)
         # Part of a character decodes to U+FFFD, and white space depends on the neighbours.
         return "\ufffd" in piece or any(s[-1].isspace() or s[-1] in piece for s in stop)
 

@@ -40,6 +40,8 @@ class StepResult:
     state: str
     rows: int
     seconds: float
+    message: str = ""
+    """Why it failed."""
 
 
 class _Wire:
@@ -113,7 +115,6 @@ def _child(
     except Exception as error:
         said = f"{type(error).__name__}: {error}"
         wire.send("error", "Crash", said, traceback.format_exc())
-    os._exit(0)
 
 
 @dataclass
@@ -258,7 +259,8 @@ class Pipeline:
         self.running.remove(current)
         seconds = time.perf_counter() - current.began
         use = current.step.use
-        result = StepResult(current.phase.name, use, state, rows, round(seconds, 1))
+        said = failure[1] if failure else ""
+        result = StepResult(current.phase.name, use, state, rows, round(seconds, 1), said)
         self.results.append(result)
         self.watcher.end(result)
         self._write_state()

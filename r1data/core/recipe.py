@@ -18,7 +18,8 @@
     use = "sample"
     model = "@zero/models/zero"   # a path inside another phase, which therefore runs first
 
-A list under ``each`` repeats a step once per value. A recipe cannot run code.
+A list under ``each`` repeats a step once per value; ``with`` takes a table of settings, such as a
+parameter that several steps share. A recipe cannot run code.
 """
 
 import tomllib
@@ -137,6 +138,7 @@ class _PhaseChecker:
         self.faults: list[str] = []
         self.after: dict[str, None] = {}
         self.written: set[str] = set()
+        self.within: list[str] = []
 
     def check(self, phase: Mapping[str, Any]) -> Phase:
         for key in phase:
@@ -167,7 +169,11 @@ class _PhaseChecker:
             return []
         each = step.pop("each", {})
         found = []
-        settings = {k: self._value(v, f"{key}.{k}") for k, v in step.items()}
+        shared = self._value(step.pop("with", {}), f"{key}.with")
+        if not isinstance(shared, dict):
+            self.faults.append(f"{key}.with: must be a table of settings")
+            shared = {}
+        settings = shared | {k: self._value(v, f"{key}.{k}") for k, v in step.items()}
         choices: list[dict[str, Any]] = [{}]
         for name, items in each.items():
             items = self._value(items, f"{key}.each.{name}")
@@ -197,7 +203,14 @@ class _PhaseChecker:
             if name not in self.values:
                 valid = ", ".join(self.values) or "none"
                 self.faults.append(f"{key}: no parameter {name!r}; the recipe has {valid}")
-            return self.values.get(name)
+                return None
+            if name in self.within:
+                self.faults.append(f"{key}: parameter {name!r} stands for itself")
+                return None
+            self.within.append(name)
+            found = self._value(self.values[name], key)
+            self.within.pop()
+            return found
         if value.startswith("@"):
             name, _, rest = value[1:].partition("/")
             return f"../{self._refer(name, key)}/{rest}".rstrip("/")
@@ -224,7 +237,7 @@ class _PhaseChecker:
         for table in entry.reads:
             name = table.format(**values)
             top = name.partition("/")[0]
-            if name.startswith(".."):
+            if ".." in name:  # in another phase, which the reference has put before this one
                 continue
             if not any(w in (name, top) or w.startswith(name + "/") for w in self.written):
                 self.faults.append(f"{key}.use: reads {name}, which no step before it writes")

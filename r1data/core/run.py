@@ -342,7 +342,8 @@ def _do_shards(
                 write_part(out, folder, number)
                 number += 1
                 sealed += shard.height
-                context.progress.advance(rows=shard.height)
+                if not stage.counts_itself:
+                    context.progress.advance(rows=shard.height)
     except KeyboardInterrupt:
         raise Interrupted(
             f"stopped: {sealed:,} of {todo.height:,} rows of {stage.writes} were sealed in this "

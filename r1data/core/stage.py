@@ -96,6 +96,8 @@ class Stage:
     """batch: rows of a sealed part file; 1024 by default."""
     loose: tuple[str, ...] = ()
     """Config fields that do not change a row once it is made, so are no drift."""
+    counts_itself: bool = False
+    """batch: fn reports finished rows as it goes, so the runner does not."""
     reason: str | None = None
     """Column whose values the receipt counts."""
     identity: Callable[[Any, Path], dict[str, str]] | None = None

@@ -169,7 +169,9 @@ def _trace_steps(
             )
             joined = alive.join(judged.collect(), on="trace_id", how="left")
             why = pl.col("reason").fill_null("not judged")
-            alive = keep(f"passed {rule}", joined, pl.col("passed"), why).drop("passed", "reason")
+            alive = keep(f"passed {rule.replace('_', ' ')}", joined, pl.col("passed"), why).drop(
+                "passed", "reason"
+            )
     if workspace.table("clusters") is not None:
         alive = keep("unique", alive, pl.col("unique"), pl.lit("duplicate"))
     return alive, steps

@@ -19,17 +19,15 @@ from r1data.report.training import Curve, Model
 BLUE, ORANGE, GREEN, ROSE, GREY = "#3f7fc1", "#c8711f", "#2f9470", "#c2557f", "#858b94"
 COLOURS = (BLUE, ORANGE, GREEN, ROSE, GREY)
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross")
-FONT = (
-    "system-ui, -apple-system, 'Segoe UI', 'Apple SD Gothic Neo', 'Malgun Gothic', "
-    "'Noto Sans KR', 'Noto Sans CJK KR', sans-serif"
-)
 # Colours that stand for the page's own text and lines; `_inline` swaps them.
 _TEXT, _LINE = "#010203", "#040506"
-_WIDTH, _PANEL = 340, 232
+_WIDTH, _PANEL = 340, 222
 
 _CONFIG = {
     "background": "transparent",
-    "font": "Noto Sans CJK KR, DejaVu Sans, sans-serif",
+    # Only measures labels here: the page chooses the font, and may choose a wider one.
+    "font": "sans-serif",
+    "padding": {"left": 10, "right": 8, "top": 4, "bottom": 4},
     "view": {"stroke": None},
     "axis": {
         "labelColor": _TEXT,
@@ -68,7 +66,9 @@ def _inline(chart: Any, label: str, key: str) -> str:
 
     label is read out in place of the picture.
     """
-    drawn = vl_convert.vegalite_to_svg(chart.configure(**_CONFIG).to_dict())
+    # Checking every chart against Vega-Lite's JSON Schema would take as long as drawing it.
+    specification = chart.to_dict(validate=False) | {"config": _CONFIG}
+    drawn = vl_convert.vegalite_to_svg(specification)
     drawn = _NOISE.sub("", drawn)
     drawn = _IDS.sub(lambda found: f"{found[1]}{key}-{found[2]}", drawn)
     for colour in (_TEXT, _LINE):

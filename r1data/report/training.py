@@ -76,7 +76,8 @@ def models(
     for position, workspace in enumerate(workspaces):
         for receipt, rows in source.evaluations(workspace):
             order = receipt.get("order")
-            key = (position if order is None else order, position, receipt["name"])
+            place = position if order is None else order
+            key = (place, position, receipt.get("created", ""), receipt["name"])
             found.append((key, _model(workspace, receipt, rows), rows))
     found.sort(key=lambda item: item[0])
     differences = []

@@ -170,8 +170,8 @@ def sample_shard(config: SampleConfig, shard: pl.DataFrame, backend: OpenSampler
         stop=config.stop,
     )
 
-    def advance(_finished: int, tokens: int) -> None:
-        backend.context.progress.advance(tokens=tokens)
+    def advance(finished: int, tokens: int) -> None:
+        backend.context.progress.advance(rows=finished, tokens=tokens)
 
     out: list[dict[str, Any]] = [{} for _ in rows]
     for index, done in sampler.generate(requests, params, advance):
@@ -213,4 +213,5 @@ def make_stage(open_sampler: Any, identify: Any) -> Stage:
         shard_rows=lambda config: config.batch_size,
         loose=("n", "max_tokens", "batch_size", "limit", "keep_tokens"),
         identity=identity,
+        counts_itself=True,
     )

@@ -6,6 +6,7 @@ identity of the run, optimiser settings). A checkpoint is written under another 
 one that can be seen is whole. Nothing is pickled: loading a checkpoint runs no code.
 """
 
+import hashlib
 import json
 import os
 import re
@@ -42,6 +43,17 @@ def set_random_state(states: Mapping[str, Tensor]) -> None:
         for i in range(torch.cuda.device_count()):
             if f"cuda{i}" in states:
                 torch.cuda.set_rng_state(states[f"cuda{i}"], i)
+
+
+@torch.no_grad()
+def parameters_hash(model: torch.nn.Module) -> str:
+    """Return 16 hex digits of names, shapes and some 16 values of each parameter."""
+    digest = hashlib.blake2b(digest_size=8)
+    for name, parameter in model.named_parameters():
+        digest.update(f"{name} {tuple(parameter.shape)} ".encode())
+        some = parameter.detach().flatten()[:: max(1, parameter.numel() // 16)]
+        digest.update(some.float().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_checkpoint(

@@ -6,7 +6,7 @@ logits of prompts and padding, most of the memory with a large vocabulary, are n
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,25 +18,23 @@ Score = Callable[[Tensor, Tensor, float], Tensor]
 """(ids (B, T), loss_mask (B, T), temperature) -> fp32 log-probabilities (n,) of the n masked-in
 tokens, row by row."""
 
-Precision = Literal["float32", "bfloat16", "loaded"]
-
 _CHUNK_ELEMENTS = 1 << 25
 
 
-def make_score(model: Any, precision: Precision = "float32") -> Score:
+def make_score(model: Any, autocast: bool = False) -> Score:
     """Return the scoring function of a Hugging Face causal model.
 
     The head is called on the wanted positions alone if the model is ``head(body(ids))``, which is
     tested on a few tokens; a model that does more (soft-capped or scaled logits) is called whole.
-    precision: "bfloat16" computes the body under autocast; the head stays in the parameters' dtype,
-    since rounded logits are what makes sampler and trainer disagree.
+    autocast: compute the body in bfloat16; the head stays in the parameters' dtype, since rounded
+    logits are what makes sampler and trainer disagree.
     """
     plain = _is_body_and_head(model)
 
     def score(ids: Tensor, loss_mask: Tensor, temperature: float) -> Tensor:
         keep = loss_mask[:, 1:]  # (B, T-1): position t predicts token t + 1
         inputs, targets = ids[:, :-1], ids[:, 1:][keep]  # (B, T-1), (n,)
-        with torch.autocast(ids.device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=autocast):
             if not plain:
                 logits = model(input_ids=inputs, use_cache=False).logits  # (B, T-1, V)
                 return token_logprobs(logits[keep], targets, temperature)

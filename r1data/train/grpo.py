@@ -35,7 +35,7 @@ from r1data.core.sampling import Completion, Prompt, Request, SamplingParams
 from r1data.train.checkpoint import Json
 from r1data.train.data import collate, encode_prompts, padding_id
 from r1data.train.forward import Score, make_score, to_grid
-from r1data.train.loop import Report, Run, train_loop
+from r1data.train.loop import Report, Run, run_identity, train_loop
 from r1data.train.losses import grpo_loss, policy_metrics
 from r1data.train.optimise import build_optimizer, learning_rate, optimiser_step, prepare_model
 from r1data.train.rollouts import GrpoConfig, Rollouts, make_rollouts, step_prompts, step_requests
@@ -94,9 +94,10 @@ def train_grpo(
     prepare_model(model, config)
     _switch_dropout_off(model)
     policy = _make_policy(config, model, tokenizer)
-    corpus = hashlib.blake2b(rows.write_json().encode(), digest_size=8).hexdigest()
+    rows_hash = hashlib.blake2b(rows.write_json().encode(), digest_size=8).hexdigest()
+    identity = run_identity("grpo", GrpoConfig, config, rows_hash, model)
     optimizer = policy.optimizer
-    run = Run("grpo", config, config.steps, corpus, model, tokenizer, optimizer, out, report)
+    run = Run("grpo", config, config.steps, identity, model, tokenizer, optimizer, out, report)
 
     def prepare(step: int) -> Rollouts:
         chosen = step_prompts(len(rows), config, step)
@@ -141,11 +142,11 @@ def _make_policy(config: GrpoConfig, model: Any, tokenizer: Any) -> Policy:
     reference: Score | None = None
     if config.beta > 0:
         frozen = copy.deepcopy(model).eval().requires_grad_(False)
-        reference = make_score(frozen, config.precision)
+        reference = make_score(frozen, config.autocast)
     return Policy(
         model=model,
         optimizer=build_optimizer(model, config),
-        score=make_score(model, config.precision),
+        score=make_score(model, config.autocast),
         reference=reference,
         pad_id=padding_id(tokenizer),
         device=next(model.parameters()).device,

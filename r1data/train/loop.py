@@ -23,6 +23,7 @@ import torch
 from r1data.train.checkpoint import (
     Json,
     load_checkpoint,
+    parameters_hash,
     random_state,
     save_checkpoint,
     save_model,
@@ -40,18 +41,23 @@ class Run:
     kind: str
     config: TrainConfig
     steps: int
-    corpus_hash: str
+    identity: Json
+    """What must agree for this run to go on with another's checkpoint."""
     model: Any
     tokenizer: Any
     optimizer: torch.optim.Optimizer
     out: Path
     report: Report | None = None
 
-    @property
-    def identity(self) -> Json:
-        """What must agree for one run to go on with another's checkpoint."""
-        settings = self.config.model_dump(mode="json", exclude=set(BOOKKEEPING))
-        return {"kind": self.kind, "steps": self.steps, "corpus": self.corpus_hash, **settings}
+
+def run_identity(
+    kind: str, settings: type[TrainConfig], config: TrainConfig, rows_hash: str, model: Any
+) -> Json:
+    """Return what a checkpoint must agree with: settings of the trainer, rows, starting model."""
+    names = settings.model_fields.keys() - set(BOOKKEEPING)
+    values = config.model_dump(mode="json", include=names)
+    start = parameters_hash(model)
+    return {"kind": kind, **values, "rows of the corpus": rows_hash, "starting model": start}
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from r1data.core.errors import ConfigError
 from r1data.core.stage import Config
-from r1data.train.forward import Precision
 
 Schedule = Literal["constant", "linear", "cosine"]
 
@@ -38,8 +37,8 @@ class TrainConfig(Config):
     """Seed of the order of rows, and of samples."""
     micro_batch: int = Field(16, gt=0)
     """Sequences of one forward pass; the gradient does not depend on it."""
-    precision: Precision = "float32"
-    """float32; bfloat16: float32 parameters, bfloat16 arithmetic; loaded: as the model came."""
+    autocast: bool = False
+    """Compute in bfloat16 whatever the parameters are; they should be float32."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: less memory, about a third slower."""
     template: str = "chat"
@@ -51,9 +50,7 @@ class TrainConfig(Config):
 
 
 def prepare_model(model: Any, config: TrainConfig) -> None:
-    """Set a model's dtype and recomputation, and put it into training mode."""
-    if config.precision != "loaded":
-        model.float()
+    """Put a model into training mode, and have it recompute activations if asked."""
     if config.gradient_checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     model.train()
@@ -98,7 +95,7 @@ def optimiser_step(
     value = float(norm)
     if not math.isfinite(value):
         raise ConfigError(
-            f"the gradient's norm is {value}; lower learning_rate, or use precision float32"
+            f"the gradient's norm is {value}; lower learning_rate, or train in float32"
         )
     for group in optimizer.param_groups:
         group["lr"] = rate

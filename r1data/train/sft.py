@@ -28,7 +28,7 @@ from r1data.train.data import (
     padding_id,
 )
 from r1data.train.forward import make_score
-from r1data.train.loop import Report, Run, train_loop
+from r1data.train.loop import Report, Run, run_identity, train_loop
 from r1data.train.losses import sft_loss
 from r1data.train.optimise import (
     TrainConfig,
@@ -83,8 +83,8 @@ def train_sft(
     prepare_model(model, config)
     optimizer = build_optimizer(model, config)
     steps = config.steps or max(1, round(config.epochs * batches_per_epoch(documents, config)))
-    corpus = documents_hash(documents)
-    run = Run("sft", config, steps, corpus, model, tokenizer, optimizer, out, report)
+    identity = run_identity("sft", SftConfig, config, documents_hash(documents), model)
+    run = Run("sft", config, steps, identity, model, tokenizer, optimizer, out, report)
     backward = _backward(config, documents, model, padding_id(tokenizer))
     batches = _Batches(documents, config)
 
@@ -107,7 +107,7 @@ def _backward(
     config: SftConfig, documents: Documents, model: Any, pad_id: int
 ) -> Callable[[Tensor], tuple[float, int]]:
     """Return the function that adds a batch's gradient and returns its loss and trained tokens."""
-    score = make_score(model, config.precision)
+    score = make_score(model, config.autocast)
     device = next(model.parameters()).device
     constant = config.batch_size * float(documents.completion_lengths.double().mean())
 

@@ -87,6 +87,18 @@ def test_a_sample_does_not_depend_on_its_batch(
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-4)
 
 
+def test_rows_that_moved_keep_their_random_numbers_beyond_a_block(
+    biased: Any, tokenizer: Any
+) -> None:
+    model = biased({EOS: -0.5})
+    alone = [sample(TransformersSampler(model, tokenizer), [r], max_tokens=110)[0] for r in mixed()]
+    batched = sample(TransformersSampler(model, tokenizer, 4), mixed(), max_tokens=110)
+    assert [c.token_ids for c in batched] == [c.token_ids for c in alone]
+    lengths = {len(c.token_ids) for c in alone}
+    assert len(lengths) > 3
+    assert max(lengths) > decoding.UNIFORM_BLOCK
+
+
 @pytest.mark.parametrize("settings", [{}, {"num_key_value_heads": 1}], ids=["full", "shared"])
 @pytest.mark.parametrize("temperature", [1.0, 0.6])
 def test_logprobs_agree_with_a_plain_forward(
@@ -288,7 +300,7 @@ def test_sliding_attention_sees_its_window_alone(tokenizer: Any) -> None:
 def test_training_mode_and_gradients_are_given_back(model: Any, tokenizer: Any) -> None:
     model.train()
     model.model.layers[0].eval()  # frozen by its owner
-    attention = model.config._attn_implementation
+    assert model.config._attn_implementation == "sdpa"
     try:
         modes = [module.training for module in model.modules()]
         samples = TransformersSampler(model, tokenizer).generate(
@@ -298,7 +310,7 @@ def test_training_mode_and_gradients_are_given_back(model: Any, tokenizer: Any) 
             # While the consumer works, the model is as it was.
             assert [module.training for module in model.modules()] == modes
             assert torch.is_grad_enabled()
-            assert model.config._attn_implementation == attention
+            assert model.config._attn_implementation == "sdpa"
         ids = torch.tensor([[3, 4]])
         model(input_ids=ids, labels=ids).loss.backward()
     finally:

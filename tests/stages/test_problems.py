@@ -62,8 +62,12 @@ def test_a_malformed_line_names_file_line_and_field(context: Context, write_rows
     result = add(context, path, skip_bad=True)
     assert result.rows == 1
     assert result.receipt.reasons == {"malformed": 2, "kept": 1}
-    empty = write_rows("empty.jsonl", [{"question": "a", "answer": "1"}, {"question": "", "answer": "1"}])
-    with pytest.raises(InputError, match="empty.jsonl line 2: field 'question' is empty or no text"):
+    empty = write_rows(
+        "empty.jsonl", [{"question": "a", "answer": "1"}, {"question": "", "answer": "1"}]
+    )
+    with pytest.raises(
+        InputError, match="empty.jsonl line 2: field 'question' is empty or no text"
+    ):
         add(context, empty)
     without = write_rows("none.jsonl", [{"question": "a", "answer": None}])
     with pytest.raises(InputError, match="none.jsonl line 1: field 'answer' is empty, so nothing"):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from r1data.core.errors import ConfigError, DriftError, InputError
+from r1data.core.errors import ConfigError, DriftError
 from r1data.train.checkpoint import checkpoints
 from r1data.train.data import encode_conversations, join_documents
 from r1data.train.sft import SftConfig, epoch_batches, train_sft
@@ -142,7 +142,7 @@ def test_resuming_gives_the_bits_of_a_run_that_was_never_stopped(tiny, tmp_path,
     assert checkpoints(tmp_path / "cut" / "checkpoints") == saved
     assert not (tmp_path / "cut" / "config.json").exists()
     torch.manual_seed(99)
-    resumed = tiny.llama(seed=7)  # everything must come from the checkpoint
+    resumed = tiny.llama()
     for layer in resumed.model.layers:
         layer.self_attn.attention_dropout = 0.3
     summary = train_sft(config, rows, resumed, fast, tmp_path / "cut")
@@ -166,10 +166,17 @@ def test_other_settings_or_rows_do_not_continue_a_run(tiny, tmp_path):
     assert caught.value.fields == ("learning_rate",)
     with pytest.raises(DriftError, match="corpus"):
         train_sft(config, rows[:10], tiny.llama(), fast, tmp_path)
-    with pytest.raises(InputError, match="shape"):
-        train_sft(config, rows, tiny.llama(hidden=16), fast, tmp_path)
+    for other_start in (tiny.llama(3), tiny.llama(hidden=16)):
+        with pytest.raises(DriftError, match="starting model"):
+            train_sft(config, rows, other_start, fast, tmp_path)
+
+    class Wider(SftConfig):
+        corpus: str = "a setting of the caller's, which is no concern of the trainer"
+
+    wider = Wider(**config.model_dump())
+    assert train_sft(wider, rows, tiny.llama(), fast, tmp_path)["resumed_from"] == 2
     unharmed = config.model_copy(update={"micro_batch": 2, "keep_checkpoints": 1})
-    assert train_sft(unharmed, rows, tiny.llama(3), fast, tmp_path)["resumed_from"] == 2
+    assert train_sft(unharmed, rows, tiny.llama(), fast, tmp_path)["resumed_from"] == 2
 
 
 @pytest.mark.engine

@@ -18,7 +18,10 @@ _LETTER_AND_TEXT = re.compile(r"\(?([A-J])\)?[\s.:,)]+(.+)", re.DOTALL)
 _NUMBERED = re.compile(r"[(]?(\d{1,2})\s*(?:[).:]|번|$)")
 _SEVERAL = re.compile(r"[A-J](?:\s*(?:,|and|&|와|、)?\s*[A-J])+")
 # An explicit phrase; what it names is a letter that no formula follows.
-_LETTER = r"(?:\\text(?:bf)?\s*\{)?[(\[]?([A-J](?![A-Za-z0-9_=+^/]|\s?[=+^]|\*(?!\*))|[①-⑩]|[1-9](?=\s*번))"
+_LETTER = (
+    r"(?:\\text(?:bf)?\s*\{)?[(\[]?"
+    r"([A-J](?![A-Za-z0-9_=+^/]|\s?[=+^]|\*(?!\*))|[①-⑩]|[1-9](?=\s*번))"
+)
 _EXPLICIT = re.compile(
     r"(?:\b(?:answer|option|choice)\s{0,4}(?:\*\*)?\s{0,4}(?:is|:|=|should be)?"
     r"|(?<!대)(?:정답|답)\s{0,4}(?:\*\*)?\s{0,4}(?:은|는|:|：)"
