@@ -231,6 +231,15 @@ def test_the_step_does_not_depend_on_the_micro_batch(tiny, tmp_path, loss):
 
 
 @pytest.mark.engine
+def test_later_passes_are_clipped_against_the_policy_that_sampled(tiny, tmp_path):
+    once = run(tiny, tmp_path / "once", steps=1, learning_rate=0.05)
+    often = run(tiny, tmp_path / "often", steps=1, learning_rate=0.05, epochs=4)
+    assert once.log[0]["clip_fraction"] == 0
+    assert often.log[0]["clip_fraction"] > 0.05
+    assert often.log[0]["sampler_gap"] < 1e-5
+
+
+@pytest.mark.engine
 def test_nothing_to_learn_changes_nothing(tiny, tmp_path):
     def flat(rows, completions, prefills):
         return pl.DataFrame({"reward": [0.5] * len(rows)})
