@@ -13,7 +13,7 @@ from r1data.core.recipe import load_recipe
 from r1data.core.records import Verdict
 from r1data.core.stage import Context, Tables
 from r1data.core.tables import Workspace
-from r1data.registry import resolve
+from r1data.registry import PRELOAD, resolve
 from r1data.resources import find_recipe
 from r1data.stages.filter.judge import judge_traces, language_consistency
 from r1data.stages.filter.language import Consistency
@@ -84,5 +84,5 @@ def run(
 ) -> list[StepResult]:
     """Run a recipe into a directory and return what each step came to. See `r1data run`."""
     found = load_recipe(find_recipe(os.fspath(recipe)), resolve, parameters)
-    pipeline = Pipeline(found, Path(out), resolve, Unwatched(), force=force)
+    pipeline = Pipeline(found, Path(out), resolve, Unwatched(), force=force, preload=PRELOAD)
     return pipeline.run(jobs or found.jobs)

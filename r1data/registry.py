@@ -31,6 +31,22 @@ NAMES: dict[str, str] = {
 }
 """Name in recipes -> where it lives. A function is called without arguments for its entry."""
 
+PRELOAD = (
+    "polars",
+    "pydantic",
+    "r1data.registry",
+    "torch",
+    "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto",
+    "transformers.models.llama.modeling_llama",
+    "transformers.generation.utils",
+    "r1data.backends.transformers",
+    "r1data.training",
+    "r1data.evaluate",
+)
+"""What a run's steps share: importing it takes longer than most steps of a small run. A module that
+is not installed is passed over."""
+
 EXTRA_MODULES = {"torch": "train", "transformers": "train", "tokenizers": "train"}
 
 

@@ -11,7 +11,7 @@ from r1data.core.errors import ConfigError, DriftError, InputError, WorkspaceErr
 from r1data.core.run import Clock, Result, drift, make_receipt
 from r1data.core.sampling import Completion, Request, SamplingParams
 from r1data.core.stage import Action, Config, Context
-from r1data.core.tables import Workspace, write_receipt
+from r1data.core.tables import Workspace, clear, write_receipt
 from r1data.rewards import RewardConfig, measure
 from r1data.train.grpo import GrpoConfig, train_grpo
 from r1data.train.sft import SftConfig, train_sft
@@ -139,6 +139,8 @@ def _train(config: Any, context: Context, stage: str, train: Any) -> Result:
             raise DriftError(
                 str(workspace.path(table)), fields or ["the corpus or the starting model"]
             )
+    if context.force:
+        clear(workspace.path(table))  # or the trainer would go on from its checkpoints
     model, tokenizer = load_model(start, dtype=config.dtype, device=config.device)
     summary = train(rows, model, tokenizer, workspace.path(table))
     cost = clock.seconds()[1]

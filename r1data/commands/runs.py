@@ -56,7 +56,7 @@ def run(
         from r1data.console import progress, say
         from r1data.core.pipeline import Pipeline
         from r1data.core.recipe import load_recipe
-        from r1data.registry import resolve
+        from r1data.registry import PRELOAD, resolve
         from r1data.resources import find_recipe
 
         path = find_recipe(recipe)
@@ -64,7 +64,9 @@ def run(
         target = out or Path("runs") / found.name
         command = " ".join(["r1data", *sys.argv[1:]])
         with progress() as shown:
-            pipeline = Pipeline(found, target, resolve, shown, force=force, command=command)
+            pipeline = Pipeline(
+                found, target, resolve, shown, force=force, command=command, preload=PRELOAD
+            )
             try:
                 results = pipeline.run(jobs or found.jobs)
             finally:

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -27,7 +27,6 @@ from r1data.core.tables import write_json
 
 GRACE_SECONDS = 60.0  # for a step to write its checkpoint after Ctrl-C
 EVERY_SECONDS = 0.2
-PRELOAD = ("polars", "pydantic", "torch", "transformers")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "POLARS_MAX_THREADS")
 
 
@@ -160,7 +159,10 @@ class Unwatched(Silent):
 
 
 class Pipeline:
-    """The running of one recipe."""
+    """The running of one recipe.
+
+    ``preload`` names the modules that the server imports once, before any step is forked from it.
+    """
 
     def __init__(
         self,
@@ -171,7 +173,9 @@ class Pipeline:
         *,
         force: bool = False,
         command: str = "",
+        preload: Sequence[str] = (),
     ) -> None:
+        self.preload = list(preload)
         self.recipe = recipe
         self.out = out
         self.resolve = resolve
@@ -187,7 +191,7 @@ class Pipeline:
     def run(self, jobs: int) -> list[StepResult]:
         """Run all phases. Raises the first failure after the other running steps have ended."""
         _set_threads(jobs)
-        self.context.set_forkserver_preload([*PRELOAD, "r1data.registry"])
+        self.context.set_forkserver_preload(self.preload)
         self.out.mkdir(parents=True, exist_ok=True)
         self._write_state()
         try:

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers.utils.logging import disable_progress_bar
 
 from r1data.core.errors import ConfigError
 from r1data.mini.world import vocabulary
@@ -103,6 +104,7 @@ def new_model(size: Size, seed: int = 0) -> tuple[LlamaForCausalLM, PreTrainedTo
 
 def save(folder: Path, size: Size, seed: int = 0) -> None:
     """Write a fresh model as an ordinary Hugging Face folder."""
+    disable_progress_bar()
     model, tokenizer = new_model(size, seed)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

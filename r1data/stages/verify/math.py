@@ -76,6 +76,8 @@ _NOT_A_NOUN = re.compile(
     r"\b(?:am|pm|or|and|more|less|mod|to|pi|sqrt|sin|cos|tan|log|ln|exp|if|when|than)\b"
     r"|이상|이하|미만|초과|또는|以上|以下|或"
 )
+# Words of two letters or more and whole numbers: no operator, variable, LaTeX or list comma.
+_PLAIN_WORDS = re.compile(r"(?:\d+|[^\W\d_]{2,})(?: (?:\d+|[^\W\d_]{2,}))+")
 _CURRENCY = {"$": "dollar", "€": "euro", "₩": "won", "¥": "yuan", "￥": "yuan"}
 _FRACTION = re.compile(
     r"(?P<sign>[+-]?)(?:(?P<whole>\d+)\s*)?"
@@ -104,7 +106,7 @@ def decide(gold: str, answer: str, policy: VerifyPolicy) -> Decided | Pair:
         return Decided("wrong", "empty")
     if g.words and a.words and g.words != a.words:
         return Decided("wrong", "words")
-    quick = _by_number(g, a, policy) or _by_text(g, a)
+    quick = _by_number(g, a, policy) or _by_text(g, a) or _by_words(g, a)
     if quick:
         return quick
     for side, form in (("gold ", g), ("", a)):
@@ -207,6 +209,23 @@ def _by_text(g: Form, a: Form) -> Decided | None:
         same = ours.casefold() == theirs.casefold()
         return Decided("correct" if same else "wrong", "text")
     return None
+
+
+def _by_words(g: Form, a: Form) -> Decided | None:
+    """Decide a gold integer against words and numbers side by side, without any sign of maths.
+
+    "therefore 9" says 9; "5 15 5" and "56 carry 59" name several numbers, so no single one.
+    """
+    gold = rational(g.text)
+    if gold is None or not gold[1] or not _PLAIN_WORDS.fullmatch(a.text):
+        return None
+    if _NOT_A_NOUN.search(a.text):
+        return None
+    numbers = [word for word in a.text.split() if word.isdecimal()]
+    if len(numbers) == 1 and a.text.endswith(numbers[0]):
+        same = Fraction(numbers[0]) == gold[0]
+        return Decided("correct" if same else "wrong", "number")
+    return Decided("wrong", "several numbers") if len(numbers) > 1 else None
 
 
 def _for_worker(form: Form, policy: VerifyPolicy) -> str:

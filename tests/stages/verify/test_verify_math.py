@@ -161,3 +161,25 @@ def test_a_fraction_is_itself_and_not_the_next(value: Fraction) -> None:
 def test_arbitrary_text_never_raises(gold: str, answer: str) -> None:
     assert decide(gold, answer, POLICY) is not None
     assert decide(gold, gold, POLICY).status != "wrong" if gold.strip() else True  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "method"),
+    [
+        ("따라서 9", "correct", "number"),
+        ("therefore 9", "correct", "number"),
+        ("so 8", "wrong", "number"),
+        ("5 ⑮ 5", "wrong", "several numbers"),
+        ("56 carry 59", "wrong", "several numbers"),
+        ("8 또는 9", None, None),
+        ("9 or 8", None, None),
+        ("x 9", None, None),
+        ("2 2/3", None, None),
+    ],
+)
+def test_words_beside_numbers(answer: str, status: str | None, method: str | None) -> None:
+    found = decide("9", answer, VerifyPolicy())
+    if status is None:
+        assert isinstance(found, Pair)
+    else:
+        assert found == Decided(status, method)
