@@ -41,6 +41,8 @@ PRELOAD = (
     "transformers.models.llama.modeling_llama",
     "transformers.generation.utils",
     "r1data.backends.transformers",
+    "r1data.train.sft",
+    "r1data.train.grpo",
     "r1data.training",
     "r1data.evaluate",
 )

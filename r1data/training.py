@@ -13,8 +13,7 @@ from r1data.core.sampling import Completion, Request, SamplingParams
 from r1data.core.stage import Action, Config, Context
 from r1data.core.tables import Workspace, clear, write_receipt
 from r1data.rewards import RewardConfig, measure
-from r1data.train.grpo import GrpoConfig, train_grpo
-from r1data.train.sft import SftConfig, train_sft
+from r1data.train.settings import GrpoConfig, SftConfig
 
 
 class ModelConfig(Config):
@@ -166,6 +165,7 @@ def _report(context: Context, total: int) -> Any:
 
 def run_sft(config: TrainSftConfig, context: Context) -> Result:
     """Train on a cold-start, sft or distill corpus."""
+    from r1data.train.sft import train_sft
 
     def train(rows: pl.DataFrame, model: Any, tokenizer: Any, out: Path) -> dict[str, Any]:
         if "messages" not in rows.columns:
@@ -179,6 +179,7 @@ def run_sft(config: TrainSftConfig, context: Context) -> Result:
 def run_grpo(config: TrainGrpoConfig, context: Context) -> Result:
     """Train by GRPO on an RL corpus, rewarded by verify and filter."""
     from r1data.backends.transformers import TransformersSampler
+    from r1data.train.grpo import train_grpo
 
     def train(rows: pl.DataFrame, model: Any, tokenizer: Any, out: Path) -> dict[str, Any]:
         if "prompt" not in rows.columns or "verifier" not in rows.columns:

@@ -1,5 +1,7 @@
 """Recipe steps that only the miniature world needs: its base corpus and its fresh models."""
 
+from typing import Literal
+
 import polars as pl
 
 from r1data.core.errors import ConfigError
@@ -7,7 +9,6 @@ from r1data.core.frames import CorpusConfig
 from r1data.core.run import Clock, Result, make_receipt
 from r1data.core.stage import Action, Config, Context
 from r1data.core.tables import Receipt, Workspace, clear, write_part, write_receipt
-from r1data.mini.model import Size, save
 from r1data.mini.world import LANGUAGES, pretraining_corpus
 
 
@@ -29,7 +30,7 @@ class ModelSettings(Config):
 
     name: str
     """models/NAME."""
-    size: Size = "teacher"
+    size: Literal["teacher", "student"] = "teacher"
     """teacher (0.34M parameters) or student (0.1M)."""
     seed: int = 0
     """Seed of the weights."""
@@ -80,6 +81,8 @@ def make_model(config: ModelSettings, context: Context) -> Result:
     table = f"models/{config.name}"
     receipt, there = _present(config, context, "mini.model", table)
     if not there:
+        from r1data.mini.model import save
+
         save(context.root / table, config.size, config.seed)
         write_receipt(context.root / table, receipt)
     return Result(table, "skipped" if there else "done", 0, receipt)

@@ -135,9 +135,12 @@ def split_of(a: int, b: int) -> Split:
 
 
 def prompt_text(a: int, b: int, language: str) -> str:
-    """Return the question in a language."""
-    word = WORDS[language]["compute"]
-    return f"{a} + {b} {word}" if language == "ko" else f"{word} {a} + {b}"
+    """Return the question in a language.
+
+    The numbers come last in Korean too: with the verb at the end, where it would stand in prose, a
+    tiny model must learn to find each digit twice.
+    """
+    return f"{WORDS[language]['compute']} {a} + {b}"
 
 
 def problems(

@@ -43,6 +43,7 @@ def cluster(config: DedupConfig, tables: Tables) -> pl.LazyFrame:
             (pl.col(item_id) == pl.col("cluster_id")).alias("kept"),
         )
         .select(list(polars_schema(Cluster)))
+        .sort("item_id")
     )
 
 

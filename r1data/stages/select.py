@@ -132,11 +132,15 @@ def _limit(config: SelectConfig, frame: pl.LazyFrame) -> pl.LazyFrame:
 
 def _finish(config: SelectConfig, frame: pl.LazyFrame) -> pl.LazyFrame:
     kept = pl.col("reason").is_null()
-    return frame.with_columns(
-        pl.lit(config.corpus).alias("corpus"),
-        pl.when(kept).then("rank").alias("rank"),
-        pl.when(kept).then("role").alias("role"),
-    ).select(pl.col(n).cast(t) for n, t in polars_schema(Pick).items())
+    return (
+        frame.with_columns(
+            pl.lit(config.corpus).alias("corpus"),
+            pl.when(kept).then("rank").alias("rank"),
+            pl.when(kept).then("role").alias("role"),
+        )
+        .select(pl.col(n).cast(t) for n, t in polars_schema(Pick).items())
+        .sort("problem_id", "trace_id", nulls_last=False)
+    )
 
 
 def select(config: SelectConfig, tables: Tables) -> pl.LazyFrame:

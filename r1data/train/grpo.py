@@ -38,7 +38,8 @@ from r1data.train.forward import Score, make_score, to_grid
 from r1data.train.loop import Report, Run, run_identity, train_loop
 from r1data.train.losses import grpo_loss, policy_metrics
 from r1data.train.optimise import build_optimizer, learning_rate, optimiser_step, prepare_model
-from r1data.train.rollouts import GrpoConfig, Rollouts, make_rollouts, step_prompts, step_requests
+from r1data.train.rollouts import Rollouts, make_rollouts, step_prompts, step_requests
+from r1data.train.settings import GrpoConfig
 
 __all__ = ["GrpoConfig", "Policy", "Reward", "Sample", "train_grpo", "update_policy"]
 

@@ -28,7 +28,7 @@ from r1data.train.checkpoint import (
     save_checkpoint,
     save_model,
 )
-from r1data.train.optimise import BOOKKEEPING, TrainConfig
+from r1data.train.settings import BOOKKEEPING, TrainConfig
 
 Report = Callable[[Json], None]
 Prepared = TypeVar("Prepared")

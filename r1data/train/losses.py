@@ -18,15 +18,13 @@ clipping, entropy bonuses, and the KL gradient's own importance weight ("bias co
 """
 
 from collections.abc import Hashable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from r1data.core.errors import ConfigError
-
-GrpoLossName = Literal["grpo", "dr_grpo", "dapo"]
-AdvantageScale = Literal["group", "none"]
+from r1data.train.settings import AdvantageScale, GrpoLossName
 
 STD_EPSILON = 1e-4
 SAMPLER_WEIGHT_LIMIT = 2.0

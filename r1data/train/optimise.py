@@ -1,52 +1,13 @@
-"""Settings, optimiser and learning-rate schedule that SFT and GRPO share."""
+"""Optimiser and learning-rate schedule that SFT and GRPO share."""
 
 import math
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from r1data.core.errors import ConfigError
-from r1data.core.stage import Config
-
-Schedule = Literal["constant", "linear", "cosine"]
-
-BOOKKEEPING = ("micro_batch", "checkpoint_every", "keep_checkpoints", "gradient_checkpointing")
-"""Settings that a resumed run may change: they leave the mathematics of the run as it is."""
-
-
-class TrainConfig(Config):
-    """Settings common to every trainer."""
-
-    learning_rate: float = Field(1e-5, gt=0)
-    """Peak learning rate of AdamW."""
-    schedule: Schedule = "cosine"
-    """What follows the warm-up: constant, linear or cosine descent to min_ratio."""
-    warmup: float = Field(0.0, ge=0, lt=1)
-    """Share of the steps over which the learning rate rises from 0."""
-    min_ratio: float = Field(0.1, ge=0, le=1)
-    """Last learning rate over the peak, for linear and cosine."""
-    betas: tuple[float, float] = (0.9, 0.95)
-    """Decay of AdamW's two moments."""
-    weight_decay: float = Field(0.0, ge=0)
-    """Decoupled weight decay; on matrices only, never on norms and biases."""
-    gradient_clip: float = Field(1.0, gt=0)
-    """Largest global norm of a step's gradient."""
-    seed: int = 0
-    """Seed of the order of rows, and of samples."""
-    micro_batch: int = Field(16, gt=0)
-    """Sequences of one forward pass; the gradient does not depend on it."""
-    autocast: bool = False
-    """Compute in bfloat16 whatever the parameters are; they should be float32."""
-    gradient_checkpointing: bool = False
-    """Compute activations again in the backward pass: less memory, about a third slower."""
-    template: str = "chat"
-    """Prompt template: chat, r1-zero, few-shot or raw."""
-    checkpoint_every: int = Field(100, ge=0)
-    """Steps between checkpoints; 0 writes one only when interrupted."""
-    keep_checkpoints: int = Field(2, gt=0)
-    """Newest checkpoints that are kept."""
+from r1data.train.settings import TrainConfig
 
 
 def prepare_model(model: Any, config: TrainConfig) -> None:

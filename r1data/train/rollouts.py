@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import polars as pl
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from r1data.core.errors import BackendError
@@ -14,47 +13,8 @@ from r1data.core.records import content_hash
 from r1data.core.sampling import Completion, Prompt, Request
 from r1data.train.checkpoint import Json
 from r1data.train.data import Documents, join_documents
-from r1data.train.losses import AdvantageScale, GrpoLossName, group_advantages
-from r1data.train.optimise import Schedule, TrainConfig
-
-
-class GrpoConfig(TrainConfig):
-    """Settings of GRPO. A step draws prompts_per_step * group_size completions."""
-
-    steps: int = Field(100, gt=0)
-    """Rollouts, each followed by minibatches * epochs optimiser updates."""
-    prompts_per_step: int = Field(16, gt=0)
-    """Prompts of one step."""
-    group_size: int = Field(16, gt=1)
-    """Completions of one prompt."""
-    minibatches: int = Field(1, gt=0)
-    """Optimiser updates that share a step's completions."""
-    epochs: int = Field(1, gt=0)
-    """Passes over a step's completions."""
-    temperature: float = Field(1.0, gt=0)
-    """Temperature of sampling, and of every log-probability in the loss."""
-    max_completion_tokens: int = Field(1024, gt=0)
-    """Most tokens of one completion."""
-    stop: tuple[str, ...] = ()
-    """Strings that end a completion, besides the model's own end-of-turn tokens."""
-    schedule: Schedule = "constant"
-    """What follows the warm-up: constant, linear or cosine descent to min_ratio."""
-    loss: GrpoLossName = "dapo"
-    """Divisor of the loss: grpo, dr_grpo or dapo (see losses.grpo_loss)."""
-    clip_low: float = Field(0.2, ge=0)
-    """The ratio is clipped at 1 - clip_low."""
-    clip_high: float = Field(0.28, ge=0)
-    """The ratio is clipped at 1 + clip_high."""
-    beta: float = Field(0.0, ge=0)
-    """Weight of the KL term; above 0 a frozen copy of the initial model is kept."""
-    advantage_scale: AdvantageScale = "none"
-    """group: divide advantages by the group's standard deviation."""
-    skip_zero_variance: bool = True
-    """Leave groups whose rewards are all equal out of the update, KL term and divisor included."""
-    mask_truncated: bool = False
-    """Leave completions that were cut at max_completion_tokens out of the update."""
-    sampler_correction: bool = True
-    """Weigh tokens by min(trainer / sampler, 2), where the sampler gave log-probabilities."""
+from r1data.train.losses import group_advantages
+from r1data.train.settings import GrpoConfig
 
 
 @dataclass(frozen=True)

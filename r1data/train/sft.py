@@ -12,11 +12,10 @@ so it does not depend on how the step is split into micro-batches.
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from r1data.train.checkpoint import Json
@@ -31,33 +30,14 @@ from r1data.train.forward import make_score
 from r1data.train.loop import Report, Run, run_identity, train_loop
 from r1data.train.losses import sft_loss
 from r1data.train.optimise import (
-    TrainConfig,
     build_optimizer,
     learning_rate,
     optimiser_step,
     prepare_model,
 )
+from r1data.train.settings import SftConfig
 
 _BUCKET_BATCHES = 64
-
-
-class SftConfig(TrainConfig):
-    """Settings of supervised fine-tuning."""
-
-    epochs: float = Field(2.0, gt=0)
-    """Passes over the corpus."""
-    steps: int | None = Field(None, gt=0)
-    """Optimiser steps; overrides epochs."""
-    batch_size: int = Field(32, gt=0)
-    """Conversations of one optimiser step."""
-    max_length: int = Field(2048, gt=1)
-    """Most tokens of prompt and completion; longer rows are left out and counted."""
-    normalise: Literal["tokens", "constant"] = "tokens"
-    """Divisor of a step's loss: its trained tokens, or batch_size times the corpus' mean
-    completion length. Where batches hold documents of one length (bucket_by_length), "tokens"
-    gives a short document's tokens more weight, so that a model learns to write short texts."""
-    bucket_by_length: bool = False
-    """Make batches of documents of similar length: less padding, less random batches."""
 
 
 def train_sft(

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from r1data.core.errors import ConfigError
-from r1data.train.optimise import TrainConfig, build_optimizer, learning_rate, optimiser_step
+from r1data.train.optimise import build_optimizer, learning_rate, optimiser_step
+from r1data.train.settings import TrainConfig
 
 
 def rates(total: int, **settings: object) -> list[float]:

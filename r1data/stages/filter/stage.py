@@ -110,7 +110,9 @@ def filter_traces(config: FilterConfig, tables: Tables) -> pl.LazyFrame:
         *("trace_id", "problem_id", "text", "prefill", "thinking_start", "thinking_end"),
         *("finish_reason", "completion_tokens"),
     )
-    return judgements(config, traces.join(problems, on="problem_id", how="left"))
+    return judgements(
+        config, traces.join(problems, on="problem_id", how="left", maintain_order="left")
+    )
 
 
 FILTER = Stage(

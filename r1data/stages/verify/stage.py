@@ -1,11 +1,13 @@
 """The verify stage: a verdict per trace."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import polars as pl
 from pydantic import Field
 
-from r1data.backends.math_pool import MathPool
+from r1data.backends.math_pool import MathPool, shared_pool
 from r1data.core.records import VerdictRow, content_hash, polars_schema
 from r1data.core.stage import Config, Context, Stage, Tables
 from r1data.stages.verify.api import Row, judge_rows
@@ -69,9 +71,10 @@ def judge(config: VerifyConfig, shard: pl.DataFrame, backend: MathPool) -> pl.Da
     return pl.DataFrame(out, schema=polars_schema(VerdictRow))
 
 
-def open_pool(config: VerifyConfig, context: Context) -> MathPool:
-    """Return the pool that `judge` works with. It starts nothing before the first hard answer."""
-    return MathPool(config.workers, config.timeout)
+@contextmanager
+def open_pool(config: VerifyConfig, context: Context) -> Iterator[MathPool]:
+    """Lend the process' own pool. It starts nothing before the first hard answer."""
+    yield shared_pool(config.workers)
 
 
 def shard_rows(config: Config) -> int:

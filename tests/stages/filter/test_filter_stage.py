@@ -84,7 +84,7 @@ def test_the_stage_only_plans() -> None:
 
 def test_in_memory_it_says_what_the_stage_says() -> None:
     given = tables()
-    rows = given["traces"].join(given["problems"], on="problem_id").collect()
+    rows = given["traces"].join(given["problems"], on="problem_id", maintain_order="left").collect()
     expected = FILTER.fn(FilterConfig(), given).collect()
     assert judge_traces(rows).equals(expected)
     # Reasoning is looked for where the frame does not say where it stands.
