@@ -32,6 +32,8 @@ class EvalConfig(Config):
     """Name of the evaluation: evals/NAME; the model's name by default."""
     label: str | None = None
     """Name in tables and plots."""
+    listed: bool = True
+    """Whether the table of models shows it; a gate's own evaluation need not."""
     problems: str = "."
     """Workspace that holds the problems."""
     k: int = 8
@@ -205,6 +207,7 @@ def run_eval(config: EvalConfig, context: Context, sample: Stage) -> Result:
         command=context.command,
         label=config.label or name,
         model=config.model,
+        listed=config.listed,
         samples=config.k,
         summary={k: v._asdict() for k, v in summarise(rows).items()},
         train_cpu_seconds=getattr(cost, "chain_cpu_seconds", None),

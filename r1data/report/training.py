@@ -75,6 +75,8 @@ def models(
     found = []
     for position, workspace in enumerate(workspaces):
         for receipt, rows in source.evaluations(workspace):
+            if not receipt.get("listed", True):
+                continue
             order = receipt.get("order")
             place = position if order is None else order
             key = (place, position, receipt.get("created", ""), receipt["name"])
