@@ -74,7 +74,7 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "carry": "올림",
         "so": "따라서",
         "about": "대략",
-        "compute": "계산하세요",
+        "compute": "계산하세요:",
         "practise": "연습하세요",
     },
     "zh": {
