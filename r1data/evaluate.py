@@ -173,7 +173,7 @@ def make_action(sample: Stage) -> Action:
             raise ConfigError(f"k is {config.k}; it must be at least 1")
         return run_eval(config, context, sample)
 
-    return Action("eval", 1, EvalConfig, run, (), "evals/{name}", True)
+    return Action("eval", 1, EvalConfig, run, (), "evals/{name}")
 
 
 def run_eval(config: EvalConfig, context: Context, sample: Stage) -> Result:
@@ -253,4 +253,4 @@ def run_gate(config: GateConfig, context: Context) -> None:
     context.progress.note(f"gate: {config.metric} of {name} is {value:.3f}")
 
 
-GATE = Action("gate", 1, GateConfig, run_gate)
+GATE = Action("gate", 1, GateConfig, run_gate, is_gate=True)

@@ -143,4 +143,4 @@ def problems_action() -> Action:
 
     generators: dict[str, Callable[..., Any]] = {"gym": gym, "mini": mini, "hub": hub}
     fn = make_action(generators)
-    return Action("problems", 1, ProblemsConfig, fn, (), "problems", False)
+    return Action("problems", 1, ProblemsConfig, fn, (), "problems")

@@ -203,8 +203,6 @@ def run_grpo(config: TrainGrpoConfig, context: Context) -> Result:
 
 SFT = Action("train.sft", 1, TrainSftConfig, run_sft, ("corpora/{corpus}",), "models/{name}", True)
 DISTILL = Action(
-    "train.distill", 1, TrainDistillConfig, run_sft, ("corpora/{corpus}",), "models/{name}", True
+    "train.distill", 1, TrainDistillConfig, run_sft, ("corpora/{corpus}",), "models/{name}"
 )
-GRPO = Action(
-    "train.grpo", 1, TrainGrpoConfig, run_grpo, ("corpora/{corpus}",), "models/{name}", True
-)
+GRPO = Action("train.grpo", 1, TrainGrpoConfig, run_grpo, ("corpora/{corpus}",), "models/{name}")

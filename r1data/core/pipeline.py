@@ -213,11 +213,18 @@ class Pipeline:
         for phase in self.recipe.phases:
             if self.failures or len(self.running) >= jobs:
                 break
-            if phase.name in self.finished | busy or not set(phase.after) <= self.finished:
+            if phase.name in self.finished | busy or not self._is_ready(phase):
                 continue
             self._start(phase, 0)
             started = True
         return started
+
+    def _is_ready(self, phase: Phase) -> bool:
+        """Return whether all that a phase reads has been written, and every gate passed."""
+        known = {p.name: p for p in self.recipe.phases}
+        done = {n: len(p.steps) if n in self.finished else 0 for n, p in known.items()}
+        done |= {r.phase.name: r.number for r in self.running}
+        return all(done[n] >= known[n].steps_before(path) for n, path in phase.paths)
 
     def _start(self, phase: Phase, number: int) -> None:
         step = phase.steps[number]

@@ -48,6 +48,10 @@ class Step:
     config: Config
     key: str
     """Where it stands in the recipe, for messages: ``phase[2].step[1]``."""
+    writes: str = ""
+    """Table or slice that it writes."""
+    is_gate: bool = False
+    """Whether nothing that reads this phase may start before it."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,18 @@ class Phase:
     after: tuple[str, ...]
     """Names of the phases whose files it reads."""
     steps: tuple[Step, ...]
+    paths: tuple[tuple[str, str], ...] = ()
+    """(phase, path in it) of every file it reads; an empty path is all of the phase."""
+
+    def steps_before(self, path: str) -> int:
+        """Return how many steps must be done before ``path`` may be read by another phase.
+
+        Up to the step that writes it, and up to the last gate; all of them where no step is known
+        to write it. What follows, an evaluation say, does not hold the reader up.
+        """
+        writers = [n for n, s in enumerate(self.steps, 1) if s.writes and _overlap(s.writes, path)]
+        gates = [n for n, s in enumerate(self.steps, 1) if s.is_gate]
+        return max(writers + gates) if path and writers else len(self.steps)
 
 
 @dataclass(frozen=True)
@@ -121,6 +137,11 @@ def check_recipe(
     return Recipe(str(data.get("name", Path(where).stem)), title, jobs, tuple(phases))
 
 
+def _overlap(table: str, path: str) -> bool:
+    """Return whether one of two paths is the other, or lies in it."""
+    return f"{table}/".startswith(f"{path}/") or f"{path}/".startswith(f"{table}/")
+
+
 def _unknown(key: str, valid: set[str]) -> str:
     return f"{key}: unknown key; valid are {', '.join(sorted(valid))}"
 
@@ -136,7 +157,7 @@ class _PhaseChecker:
         self.values = values
         self.resolve = resolve
         self.faults: list[str] = []
-        self.after: dict[str, None] = {}
+        self.paths: dict[tuple[str, str], None] = {}
         self.written: set[str] = set()
         self.within: list[str] = []
 
@@ -148,14 +169,16 @@ class _PhaseChecker:
         if not name:
             self.faults.append(f"{self.key}.name: a phase needs a name")
         for other in phase.get("after", []):
-            self._refer(other, f"{self.key}.after")
+            self._refer(other, "", f"{self.key}.after")
         steps: list[Step] = []
         for number, step in enumerate(phase.get("step", [])):
             steps += self._steps(dict(step), f"{self.key}.step[{number}]")
         if not phase.get("step"):
             self.faults.append(f"{self.key}.step: a phase needs at least one [[phase.step]]")
         folder = self.folders.get(name, name)
-        return Phase(name, str(phase.get("title", name)), folder, tuple(self.after), tuple(steps))
+        after = tuple(dict.fromkeys(name for name, _ in self.paths))
+        title = str(phase.get("title", name))
+        return Phase(name, title, folder, after, tuple(steps), tuple(self.paths))
 
     def _steps(self, step: dict[str, Any], key: str) -> list[Step]:
         use = step.pop("use", None)
@@ -188,7 +211,9 @@ class _PhaseChecker:
                 self.written.add(entry.writes.partition("/")[0])
                 continue
             self._flow(entry, config, key)
-            found.append(Step(str(use), config, key))
+            writes = entry.writes.format(**config.model_dump())
+            is_gate = isinstance(entry, Action) and entry.is_gate
+            found.append(Step(str(use), config, key, writes, is_gate))
         return found
 
     def _value(self, value: Any, key: str) -> Any:
@@ -213,13 +238,13 @@ class _PhaseChecker:
             return found
         if value.startswith("@"):
             name, _, rest = value[1:].partition("/")
-            return f"../{self._refer(name, key)}/{rest}".rstrip("/")
+            return f"../{self._refer(name, rest, key)}/{rest}".rstrip("/")
         return value
 
-    def _refer(self, name: str, key: str) -> str:
+    def _refer(self, name: str, path: str, key: str) -> str:
         if name not in self.folders:
             self.faults.append(f"{key}: no phase {name!r}; valid are {', '.join(self.folders)}")
-        self.after[name] = None
+        self.paths[name, path] = None
         return self.folders.get(name, name)
 
     def _config(self, kind: type[Config], settings: dict[str, Any], key: str) -> Config | None:
@@ -237,7 +262,8 @@ class _PhaseChecker:
         for table in entry.reads:
             name = table.format(**values)
             top = name.partition("/")[0]
-            if ".." in name:  # in another phase, which the reference has put before this one
+            # In another phase, which the reference has put before this one, or outside the run.
+            if ".." in name or "//" in name:
                 continue
             if not any(w in (name, top) or w.startswith(name + "/") for w in self.written):
                 self.faults.append(f"{key}.use: reads {name}, which no step before it writes")

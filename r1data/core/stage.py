@@ -115,7 +115,8 @@ class Action:
     reads: tuple[str, ...] = ()
     writes: str = ""
     """What it writes, with config fields in braces: ``models/{name}``."""
-    loads_model: bool = False
+    is_gate: bool = False
+    """Whether a recipe's later phases must wait for it."""
 
 
 def fingerprint(*parts: Any) -> str:

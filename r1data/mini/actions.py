@@ -88,7 +88,5 @@ def make_model(config: ModelSettings, context: Context) -> Result:
     return Result(table, "skipped" if there else "done", 0, receipt)
 
 
-CORPUS = Action(
-    "mini.corpus", 1, CorpusSettings, make_corpus, (), "corpora/{corpus}", loads_model=True
-)
-MODEL = Action("mini.model", 1, ModelSettings, make_model, (), "models/{name}", loads_model=True)
+CORPUS = Action("mini.corpus", 1, CorpusSettings, make_corpus, (), "corpora/{corpus}")
+MODEL = Action("mini.model", 1, ModelSettings, make_model, (), "models/{name}")

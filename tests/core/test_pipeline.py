@@ -60,6 +60,16 @@ def test_phases_follow_their_references_and_steps_have_their_own_process(tmp_pat
     assert [s["use"] for s in state["steps"]] == ["toy"] * 3
 
 
+def test_a_phase_starts_when_what_it_reads_is_written(tmp_path: Path) -> None:
+    """The second phase reads what the first wrote before it waits for the second to end."""
+    chain = [
+        phase("first", {"name": "made"}, {"name": "last", "do": "await", "reads": "01-second/got"}),
+        phase("second", {"name": "got", "reads": "@first/made"}),
+    ]
+    results = pipeline(tmp_path, *chain).run(jobs=2)
+    assert [(r.phase, r.state) for r in results][-1] == ("first", "done")
+
+
 @pytest.mark.parametrize(
     ("do", "kind", "said"),
     [

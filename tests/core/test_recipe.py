@@ -22,6 +22,7 @@ ENTRIES = {
     "add": Action("add", 1, AddConfig, lambda c, x: None, (), "problems"),
     "sample": Action("sample", 1, UseConfig, lambda c, x: None, ("problems",), "traces"),
     "train": Action("train", 1, UseConfig, lambda c, x: None, ("traces",), "models/{name}"),
+    "gate": Action("gate", 1, UseConfig, lambda c, x: None, (), "", is_gate=True),
     "score": Action("score", 1, UseConfig, lambda c, x: None, ("models/{name}",), ""),
 }
 
@@ -87,7 +88,10 @@ def test_all_faults_are_told_at_once_with_their_keys() -> None:
     faults = "\n".join(caught.value.faults)
     assert "nmae: unknown key; valid are" in faults
     assert "phase[0].step[0].limti: unknown key; valid are limit, source" in faults
-    assert "phase[0].step[1].use: no stage 'smaple'; valid are add, sample, train, score" in faults
+    assert (
+        "phase[0].step[1].use: no stage 'smaple'; valid are add, sample, train, gate, score"
+        in faults
+    )
     assert "phase[0].titel: unknown key" in faults
     assert "phase[1].step[0].temperature: input should be a valid number" in faults
     assert "(got 'hot')" in faults
@@ -108,6 +112,19 @@ def test_a_table_must_be_written_before_it_is_read() -> None:
                 ]
             }
         )
+
+
+def test_a_reader_waits_for_the_step_that_writes_and_for_the_gate() -> None:
+    base = phase(
+        *("base", ADD, {"use": "sample"}, {"use": "train"}, {"use": "gate"}, {"use": "score"})
+    )
+    plain = phase("plain", ADD, {"use": "sample"}, {"use": "train"}, {"use": "score"})
+    found = check({"phase": [base, plain]}).phases
+    assert found[0].steps_before("models/x") == 4
+    assert found[1].steps_before("models/x") == 3
+    assert found[1].steps_before("problems") == 1
+    assert found[1].steps_before("models") == 3
+    assert found[1].steps_before("") == found[1].steps_before("elsewhere") == 4
 
 
 def test_phases_that_wait_for_each_other() -> None:

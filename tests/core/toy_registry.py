@@ -36,12 +36,17 @@ def _work(config: ToyConfig, context: Context) -> None:
         raise ZeroDivisionError("oops")
     if config.do == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if config.do == "await":
+        deadline = time.monotonic() + 60
+        while not (context.root.parent / config.reads).exists():
+            assert time.monotonic() < deadline, f"{config.reads} never came"
+            time.sleep(0.05)
     if config.do == "wait":
         time.sleep(60)
     (context.root / config.name).touch()
 
 
-TOY = Action("toy", 1, ToyConfig, work, (), "")
+TOY = Action("toy", 1, ToyConfig, work, (), "{name}")
 
 
 def resolve(name: str) -> Any:

@@ -42,14 +42,14 @@ def test_care_gives_the_sum(pair):
 
 @pytest.mark.parametrize(
     ("language", "prompt"),
-    [("en", "compute 242 + 388"), ("ko", "계산하세요 242 + 388"), ("zh", "计算 242 + 388")],
+    [("en", "compute 242 + 388"), ("ko", "계산하세요: 242 + 388"), ("zh", "计算 242 + 388")],
 )
 def test_prompts(language, prompt):
     assert world.prompt_text(242, 388, language) == prompt
 
 
 @pytest.mark.parametrize(
-    "text", ["계산하세요 242 + 388", "<think> 일의자리 2 더하기 8 합은 ⑩ 0 올림 1 . </think>"]
+    "text", ["계산하세요: 242 + 388", "<think> 일의자리 2 더하기 8 합은 ⑩ 0 올림 1 . </think>"]
 )
 def test_every_word_is_in_the_vocabulary(text):
     tokens = world.vocabulary()
