@@ -111,7 +111,10 @@ def eval_rows(workspace: Workspace, config: EvalConfig) -> pl.DataFrame:
         "trace_id", "problem_id", "sample_index", "completion_tokens"
     )
     frame = (
-        traces.collect()
+        # A larger k or limit may have been drawn before; its samples stay, but are not counted.
+        traces.filter(pl.col("sample_index") < config.k)
+        .join(workspace.scan("problems").select("problem_id"), on="problem_id", how="semi")
+        .collect()
         .join(workspace.scan("verdicts").drop("problem_id").collect(), on="trace_id")
         .join(language, on="trace_id", how="left")
         .join(form, on="trace_id", how="left")

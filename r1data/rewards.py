@@ -30,8 +30,9 @@ class RewardConfig(Config):
     """Weight of the share of reasoning words in the target language (R1 eq. 7)."""
     verify: VerifyConfig = Field(default_factory=VerifyConfig)
     """What counts as correct."""
-    filter: FilterConfig = Field(default_factory=FilterConfig)
-    """What counts as well-formed and as the target language."""
+    filter: FilterConfig = Field(default_factory=lambda: FilterConfig(no_words="fail"))
+    """What counts as well-formed and as the target language. Reasoning without words fails, or
+    silence would earn the language bonus."""
 
 
 def measure(
@@ -41,6 +42,9 @@ def measure(
     prefills: Sequence[str],
 ) -> pl.DataFrame:
     """Return one row per completion: reward and its parts.
+
+    The reward is null where the gold answer or the verifier failed, for that says nothing of the
+    completion.
 
     rows: the RL row of each completion (answer, verifier, payload, language, prompt).
     """
@@ -87,7 +91,7 @@ def measure(
     parts = out.select(
         accuracy,
         pl.col("passed").fill_null(False).cast(pl.Float64).alias("format"),
-        pl.col("value").fill_null(1.0).alias("language_consistency"),
+        pl.col("value").fill_null(0.0).alias("language_consistency"),
         (pl.col("spans").fill_null(0) > 0).cast(pl.Float64).alias("mixed"),
     )
     total = (
@@ -95,4 +99,5 @@ def measure(
         + config.format * pl.col("format")
         + config.language * pl.col("language_consistency")
     )
-    return parts.with_columns(total.alias("reward"))
+    decided = pl.Series([v.status not in ("bad_gold", "error") for v in verdicts])
+    return parts.with_columns(pl.when(decided).then(total).alias("reward"))

@@ -13,7 +13,7 @@ from r1data.core.sampling import Completion, Request, SamplingParams
 from r1data.core.stage import Action, Config, Context
 from r1data.core.tables import Workspace, clear, write_receipt
 from r1data.rewards import RewardConfig, measure
-from r1data.train.settings import GrpoConfig, SftConfig
+from r1data.train.settings import BOOKKEEPING, GrpoConfig, SftConfig
 
 
 class ModelConfig(Config):
@@ -127,20 +127,24 @@ def _train(config: Any, context: Context, stage: str, train: Any) -> Result:
             counts=extra.pop("left_out", {}),
             seconds=clock.seconds(),
             command=context.command,
+            loose=BOOKKEEPING,
             **extra,
         )
 
     if present is not None:
-        if present.fingerprint == receipt_now().fingerprint and not context.force:
+        if present.fingerprint == receipt_now().fingerprint:
             return Result(table, "skipped", present.rows_out, present)
         if not context.force:
-            fields = drift(present.config, settings, ())
+            fields = drift(present.config, settings, BOOKKEEPING)
             raise DriftError(
                 str(workspace.path(table)), fields or ["the corpus or the starting model"]
             )
-    if context.force:
-        clear(workspace.path(table))  # or the trainer would go on from its checkpoints
+    folder = workspace.path(table)
+    if isinstance(start, Path) and start.resolve() == folder.resolve():
+        raise ConfigError(f"{table} cannot replace the model it starts from; give another --name")
     model, tokenizer = load_model(start, dtype=config.dtype, device=config.device)
+    if context.force:
+        clear(folder)  # or the trainer would go on from its checkpoints
     summary = train(rows, model, tokenizer, workspace.path(table))
     cost = clock.seconds()[1]
     left_out = dict(summary.get("left_out", {}))

@@ -85,3 +85,21 @@ def test_the_gate(tmp_path: Path) -> None:
         run_gate(GateConfig(eval="s", metric="pass"), context)
     with pytest.raises(WorkspaceError, match="no evaluation evals/x"):
         run_gate(GateConfig(eval="x"), context)
+
+
+def test_a_smaller_k_or_limit_counts_only_its_own_samples(tmp_path: Path) -> None:
+    add(tmp_path, 5)
+    evaluate(tmp_path, k=6)
+    evaluate(tmp_path, k=2, limit=3)
+    rows = Workspace(tmp_path).scan("evals/s").collect()
+    assert (rows.height, rows["samples"].unique().to_list()) == (3, [2])
+
+
+def test_a_larger_k_is_judged_whole(tmp_path: Path) -> None:
+    add(tmp_path, 3)
+    evaluate(tmp_path, k=1)
+    evaluate(tmp_path, k=9)
+    inner = Workspace(tmp_path / "evals" / "s")
+    for table in ("traces", "verdicts"):
+        assert inner.scan(table).collect().height == 27
+    assert inner.scan("judgements").collect().height == 27 * 6

@@ -84,3 +84,15 @@ def test_a_prefill_belongs_to_the_turn() -> None:
     text = "ones 7 plus 8 is ⑮ </think> 15"
     measured = measure(config, rows("en"), [done(text)], ["<think>\n"])
     assert measured.row(0, named=True)["format"] == 1.0
+
+
+def test_silence_earns_no_language_reward() -> None:
+    config = RewardConfig.model_validate({"language": 1.0})
+    measured = measure(config, rows("ko"), [done("<think> 7 + 8 </think> 15")], [""])
+    assert measured["language_consistency"].to_list() == [0.0]
+
+
+def test_a_gold_answer_that_cannot_be_read_gives_no_reward() -> None:
+    frame = rows("en", "en").with_columns(answer=pl.Series([None, "15"], dtype=pl.String))
+    measured = measure(RewardConfig(), frame, [done(TEXTS[0])] * 2, ["", ""])
+    assert measured["reward"].is_null().to_list() == [True, False]

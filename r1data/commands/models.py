@@ -82,7 +82,7 @@ def train_distill(
     with guarded(debug):
         from r1data.distilling import ensure_corpus
 
-        ensure_corpus(directory, corpus or "distill")
+        ensure_corpus(call, corpus or "distill")
     given = _given(
         model=model,
         corpus=corpus,

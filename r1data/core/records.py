@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict
 SCHEMA_VERSION = 1
 
 Status = Literal["correct", "wrong", "no_answer", "bad_gold", "timeout", "limit", "error"]
+Rule = Literal[
+    "language_consistency", "format", "finished", "repetition", "paragraph_length", "length"
+]
 FinishReason = Literal["stop", "length", "abort"]
 
 

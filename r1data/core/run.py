@@ -4,11 +4,12 @@ A frame stage is made again when its inputs change. A batch stage keeps every se
 still valid and does only what is missing; rows that were done again replace the older ones.
 """
 
+import hashlib
 import importlib.metadata
 import os
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +21,7 @@ from r1data.core.errors import DriftError, Interrupted, WorkspaceError
 from r1data.core.records import CORPORA, SCHEMA_VERSION, TABLES, EvalRow, Record
 from r1data.core.stage import Config, Context, Stage, Tables, fingerprint
 from r1data.core.tables import (
+    MADE_BY,
     RECEIPT,
     STARTED,
     Receipt,
@@ -151,10 +153,32 @@ def run_stage(stage: Stage, config: Config, context: Context) -> Result:
             differing.append(f"version of {stage.name}: {old['version']} -> {stage.version}")
         if differing and not context.force:
             raise DriftError(str(folder), differing)
-        if differing or context.force:
-            clear(folder)
-    run = _run_frame if stage.kind == "frame" else _run_batch
-    return run(stage, config, context, table, tables, inputs)
+    else:
+        differing = []
+    _check_fresh(stage, config, workspace, inputs)
+    if stage.kind == "frame":
+        return _run_frame(stage, config, context, table, tables, inputs)
+    if stage.plan is None:
+        raise TypeError(f"batch stage {stage.name} has no plan")
+    # Planned before anything is cleared: settings out of range must not cost what is there.
+    work = stage.plan(config, tables).collect()
+    if differing:
+        clear(folder)
+    return _run_batch(stage, config, context, table, work, inputs)
+
+
+def _check_fresh(
+    stage: Stage, config: Config, workspace: Workspace, inputs: Mapping[str, str]
+) -> None:
+    """Raise WorkspaceError if a table that must be up to date was made from other input."""
+    for name in (target_of(t, config) for t in stage.fresh):
+        receipt = workspace.receipt(name)
+        for table, made_from in (receipt.inputs if receipt else {}).items():
+            if table in inputs and inputs[table] != made_from:
+                raise WorkspaceError(
+                    f"{workspace.path(name)} was made before {table} changed; "
+                    f"run `{MADE_BY[name.partition('/')[0]]}` again"
+                )
 
 
 def _inputs(
@@ -273,29 +297,28 @@ def _run_batch(
     config: Config,
     context: Context,
     table: str,
-    tables: Tables,
+    work: pl.DataFrame,
     inputs: dict[str, str],
 ) -> Result:
-    if stage.plan is None or stage.backend is None:
-        raise TypeError(f"batch stage {stage.name} has no plan or backend")
     folder = context.root / table
     clock = Clock()
-    work = stage.plan(config, tables).collect()
     todo = _todo(stage, config, work, folder)
     present = Workspace(context.root).receipt(table)
     if present is not None and not todo.height:
         return Result(table, "skipped", present.rows_out, present)
     settings = config.model_dump(mode="json")
-    before = (present.seconds, present.cpu_seconds) if present else (0.0, 0.0)
+    # A run that was cut off left what it had spent in its own mark.
+    earlier = present or _started(folder)
+    before = (earlier.seconds, earlier.cpu_seconds) if earlier else (0.0, 0.0)
 
-    def receipt_now(rows_out: int, counts: dict[str, int]) -> Receipt:
+    def receipt_now(rows_out: int, counts: dict[str, int], content: str = "") -> Receipt:
         wall, cpu = clock.seconds()
         return make_receipt(
             stage.name,
             stage.version,
             table,
             settings,
-            inputs,
+            {**inputs, "=content": content},
             rows=(work.height, rows_out),
             counts=counts,
             seconds=(before[0] + wall, before[1] + cpu),
@@ -303,8 +326,9 @@ def _run_batch(
             loose=stage.loose,
         )
 
-    write_json(folder / STARTED, receipt_now(0, {}).model_dump(mode="json"))
-    (folder / RECEIPT).unlink(missing_ok=True)
+    def mark() -> None:
+        write_json(folder / STARTED, receipt_now(0, {}).model_dump(mode="json"))
+
     for leftover in folder.glob(".part-*.tmp"):
         leftover.unlink()
     state: State = "resumed" if todo.height < work.height else "done"
@@ -312,19 +336,42 @@ def _run_batch(
         context.progress.note(
             f"{table}: {work.height - todo.height:,} of {work.height:,} rows are there already"
         )
-    _do_shards(stage, config, context, todo, folder)
+    _do_shards(stage, config, context, todo, folder, mark)
     _compact(stage, folder)
     out = scan_parts(folder) if any(folder.glob("part-*.parquet")) else None
     rows = out.select(pl.len()).collect().item() if out is not None else 0
-    receipt = receipt_now(rows, _counts(stage, out) if out is not None else {})
+    counts = _counts(stage, out) if out is not None else {}
+    receipt = receipt_now(rows, counts, _content(folder))
     write_receipt(folder, receipt)
     return Result(table, state, rows, receipt)
 
 
+def _started(folder: Path) -> Receipt | None:
+    file = folder / STARTED
+    return Receipt.model_validate_json(file.read_text()) if file.exists() else None
+
+
+def _content(folder: Path) -> str:
+    """Return the hash of all parts: what later tables are made from, whatever the settings say."""
+    digest = hashlib.blake2b(digest_size=8)
+    for part in sorted(folder.glob("part-*.parquet")):
+        with part.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
 def _do_shards(
-    stage: Stage, config: Config, context: Context, todo: pl.DataFrame, folder: Path
+    stage: Stage,
+    config: Config,
+    context: Context,
+    todo: pl.DataFrame,
+    folder: Path,
+    mark: Callable[[], None],
 ) -> None:
-    if not todo.height or stage.backend is None:
+    """Do the work shard by shard; ``mark`` notes in the folder that it is unfinished."""
+    if stage.backend is None:
+        raise TypeError(f"batch stage {stage.name} has no backend")
+    if not todo.height:
         return
     record = _record(stage, config)
     size = stage.shard_rows(config) if stage.shard_rows else SHARD_ROWS
@@ -333,6 +380,9 @@ def _do_shards(
     context.progress.start(todo.height, stage.writes)
     try:
         with stage.backend(config, context) as backend:
+            # Only now: an engine that does not start must not cost a finished table its receipt.
+            mark()
+            (folder / RECEIPT).unlink(missing_ok=True)
             for shard in todo.iter_slices(size):
                 out = conform(stage.fn(config, shard, backend).lazy().collect(), record)
                 if out.height != shard.height:
@@ -345,6 +395,8 @@ def _do_shards(
                 if not stage.counts_itself:
                     context.progress.advance(rows=shard.height)
     except KeyboardInterrupt:
+        if sealed:
+            mark()
         raise Interrupted(
             f"stopped: {sealed:,} of {todo.height:,} rows of {stage.writes} were sealed in this "
             "run and are kept; the same command goes on from there"

@@ -96,6 +96,8 @@ class Stage:
     """batch: rows of a sealed part file; 1024 by default."""
     loose: tuple[str, ...] = ()
     """Config fields that do not change a row once it is made, so are no drift."""
+    fresh: tuple[str, ...] = ()
+    """Tables that must have been made from the other tables as they are now."""
     counts_itself: bool = False
     """batch: fn reports finished rows as it goes, so the runner does not."""
     reason: str | None = None

@@ -121,6 +121,7 @@ ASSEMBLE = Stage(
     version=1,
     reads=("problems", "picks/{corpus}"),
     optional=("traces", "verdicts", "reviews"),
+    fresh=("picks/{corpus}",),
     writes="corpora/{corpus}",
     config=AssembleConfig,
     fn=assemble,

@@ -7,6 +7,7 @@ n is compared whole, so a copied short question is found too.
 from pathlib import Path
 
 import polars as pl
+from pydantic import Field
 
 from r1data.core.errors import ConfigError, InputError
 from r1data.core.records import Overlap, polars_schema
@@ -27,6 +28,9 @@ class DecontaminateConfig(Config):
     """Length of a word n-gram."""
     characters: int = 16
     """Length of a character n-gram, for scripts written without spaces."""
+    common: float = Field(default=0.05, gt=0, le=1)
+    """Share of a benchmark's rows from which an n-gram is boilerplate ("find the number of …"), and
+    no evidence for any one row; three rows at the least."""
 
 
 def read_benchmarks(config: DecontaminateConfig, root: Path) -> dict[str, pl.LazyFrame]:
@@ -36,26 +40,41 @@ def read_benchmarks(config: DecontaminateConfig, root: Path) -> dict[str, pl.Laz
     if config.words < 2 or config.characters < 2:
         raise ConfigError("an n-gram has at least 2 words or characters")
     frames = []
-    for name in config.benchmark:
-        path = Path(name) if Path(name).exists() else root / name
+    labels = {given: benchmark_label(given) for given in config.benchmark}
+    if len(set(labels.values())) < len(labels):  # two files of one name: their folders tell them
+        labels = {given: "/".join(Path(given).parts[-2:]) for given in config.benchmark}
+    names = [labels.get(name, name) for name in config.benchmark]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigError(f"benchmark {', '.join(twice)} is given twice")
+    for given, name in zip(config.benchmark, names, strict=True):
+        path = Path(given) if Path(given).exists() else root / given
         if not path.exists():
-            raise InputError(f"benchmark {name}: no such file")
+            raise InputError(f"benchmark {given}: no such file")
         frame = _read(path)
         columns = [config.column] if config.column else list(TEXT_NAMES)
         column = next((c for c in columns if c in frame.columns), None)
         if column is None:
             raise InputError(
-                f"benchmark {name}: no column {' or '.join(columns)}; name it with --column "
+                f"benchmark {given}: no column {' or '.join(columns)}; name it with --column "
                 f"(it has {', '.join(frame.columns)})"
             )
         frames.append(
             frame.select(
-                pl.lit(path.stem if path.is_file() else path.name).alias("benchmark"),
+                pl.lit(name).alias("benchmark"),
                 pl.int_range(pl.len()).alias("benchmark_row"),
                 pl.col(column).cast(pl.String).alias("text"),
             )
         )
     return {"=benchmarks": pl.concat(frames).lazy()}
+
+
+def benchmark_label(given: str) -> str:
+    """Return the name of a benchmark: a file's stem, or the workspace that a table lies in."""
+    path = Path(given)
+    if path.suffix:
+        return path.stem
+    return path.parent.name if path.name == "problems" and path.parent.name else path.name
 
 
 def _read(path: Path) -> pl.DataFrame:
@@ -117,6 +136,10 @@ def overlap(config: DecontaminateConfig, tables: Tables) -> pl.LazyFrame:
     problems = tables["problems"].select("problem_id", pl.col("prompt").alias("text"))
     ours = ngrams(problems, ["problem_id"], config)
     theirs = ngrams(tables["=benchmarks"], ["benchmark", "benchmark_row"], config)
+    rows = tables["=benchmarks"].group_by("benchmark").agg(pl.len().alias("_rows"))
+    holders = pl.col("benchmark_row").n_unique().over("benchmark", "unit", "ngram")
+    is_common = (holders >= 3) & (holders >= config.common * pl.col("_rows"))
+    theirs = theirs.join(rows, on="benchmark").filter((pl.col("unit") == "whole") | ~is_common)
     return (
         ours.join(theirs, on=["unit", "ngram"], how="inner")
         .group_by("problem_id", "benchmark", "benchmark_row")

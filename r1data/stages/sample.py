@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from r1data.core.errors import ConfigError
-from r1data.core.prompts import TEMPLATES
+from r1data.core.prompts import FEW_SHOT_STOP, TEMPLATES
 from r1data.core.records import Trace, content_hash, polars_schema
 from r1data.core.sampling import Completion, Request, Sampler, SamplingParams
 from r1data.core.stage import Config, Context, Stage, Tables
@@ -43,7 +43,7 @@ class SampleConfig(Config):
     seed: int = 0
     """Run seed; a sample's seed is hash(problem_id, seed) + its index."""
     batch_size: int = 64
-    """Sequences sampled together; a part file is sealed after each batch."""
+    """Sequences sampled together; a part file is sealed after every four batches."""
     limit: int | None = None
     """Sample only the first problems of the table."""
     keep_tokens: bool = False
@@ -119,9 +119,13 @@ def plan_samples(config: SampleConfig, tables: Tables, model: str) -> pl.LazyFra
 
 
 def still_valid(config: SampleConfig, traces: pl.LazyFrame) -> pl.LazyFrame:
-    """Keep finished traces, and those that were cut at this budget or a larger one."""
+    """Keep finished traces, and those that were cut at this budget or a larger one.
+
+    A trace without tokens is drawn again where they are asked for.
+    """
     cut = (pl.col("finish_reason") == "length") & (pl.col("max_tokens") < config.max_tokens)
-    return traces.filter(~cut & (pl.col("finish_reason") != "abort"))
+    lacking = pl.col("token_ids").is_null() & pl.lit(config.keep_tokens)
+    return traces.filter(~cut & ~lacking & (pl.col("finish_reason") != "abort"))
 
 
 def trace_row(
@@ -167,7 +171,7 @@ def sample_shard(config: SampleConfig, shard: pl.DataFrame, backend: OpenSampler
         temperature=config.temperature,
         top_p=config.top_p,
         max_tokens=config.max_tokens,
-        stop=config.stop,
+        stop=config.stop or (FEW_SHOT_STOP if config.template == "few-shot" else ()),
     )
 
     def advance(finished: int, tokens: int) -> None:
@@ -210,7 +214,8 @@ def make_stage(open_sampler: Any, identify: Any) -> Stage:
         plan=plan,
         valid=still_valid,
         backend=backend,
-        shard_rows=lambda config: config.batch_size,
+        # Four batches a part: a sequence that waits takes the place of one that has ended.
+        shard_rows=lambda config: 4 * config.batch_size,
         loose=("n", "max_tokens", "batch_size", "limit", "keep_tokens"),
         identity=identity,
         counts_itself=True,

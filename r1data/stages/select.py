@@ -10,8 +10,11 @@ import polars as pl
 
 from r1data.core.errors import ConfigError, WorkspaceError
 from r1data.core.frames import CorpusConfig, chance, first_reason, pass_rates
-from r1data.core.records import Pick, polars_schema
+from r1data.core.records import Pick, Rule, polars_schema
 from r1data.core.stage import Stage, Tables
+
+Test = tuple[pl.Expr, pl.Expr | str]
+"""A condition, and the reason it gives."""
 
 
 class SelectConfig(CorpusConfig):
@@ -27,7 +30,7 @@ class SelectConfig(CorpusConfig):
     """Leave out problems that are solved more often than this."""
     limit: int | None = None
     """Most problems in the corpus, taken at random."""
-    rules: tuple[str, ...] | None = None
+    rules: tuple[Rule, ...] | None = None
     """Judgements that must hold; all that are there by default."""
     seed: int = 0
     """Seed of the random order."""
@@ -46,7 +49,7 @@ def check(config: SelectConfig) -> None:
 
 def _problem_facts(tables: Tables) -> pl.LazyFrame:
     """Return the problems with what speaks against each."""
-    out = tables["problems"].select("problem_id", "answer", "payload")
+    out = tables["problems"].select("problem_id", "answer", "payload", pl.lit(True).alias("_known"))
     if "overlaps" in tables:
         hits = tables["overlaps"].select("problem_id").unique()
         out = out.join(
@@ -65,9 +68,10 @@ def _problem_facts(tables: Tables) -> pl.LazyFrame:
     return out.with_columns(pl.lit(None, dtype=pl.Float64).alias("pass_rate"))
 
 
-def _problem_tests(config: SelectConfig) -> list[tuple[pl.Expr, pl.Expr | str]]:
+def _problem_tests(config: SelectConfig) -> list[Test]:
     rate = pl.col("pass_rate")
     return [
+        (pl.col("_known").is_null(), "problem_gone"),
         (pl.col("_overlaps"), "overlaps_benchmark"),
         (pl.col("_copy"), "duplicate_problem"),
         (pl.col("answer").is_null() & pl.col("payload").is_null(), "no_gold"),
@@ -83,20 +87,28 @@ def _trace_facts(config: SelectConfig, tables: Tables) -> pl.LazyFrame:
         hint = "r1data sample --model MODEL" if lacking == "traces" else "r1data verify"
         raise WorkspaceError(f"select needs a {lacking} table; `{hint}` makes it")
     out = tables["traces"].select("trace_id", "problem_id", "completion_tokens")
-    out = out.join(tables["verdicts"].select("trace_id", "status"), on="trace_id", how="left")
+    verdicts = tables["verdicts"].select("trace_id", "status").unique("trace_id", keep="last")
+    out = out.join(verdicts, on="trace_id", how="left")
     if "judgements" in tables:
-        failed = tables["judgements"].filter(~pl.col("passed"))
+        asked = tables["judgements"]
         if config.rules is not None:
-            failed = failed.filter(pl.col("rule").is_in(list(config.rules)))
+            asked = asked.filter(pl.col("rule").is_in(list(config.rules)))
+        failed = asked.filter(~pl.col("passed"))
+        seen = asked.select("trace_id").unique().with_columns(pl.lit(True).alias("_judged"))
+        out = out.join(seen, on="trace_id", how="left")
         said = pl.concat_str("rule", pl.lit(":"), pl.col("reason").fill_null("failed"))
         failed = failed.group_by("trace_id").agg(said.sort_by("rule").first().alias("_failed"))
         out = out.join(failed, on="trace_id", how="left")
     else:
-        out = out.with_columns(pl.lit(None, dtype=pl.String).alias("_failed"))
+        out = out.with_columns(
+            pl.lit(None, dtype=pl.String).alias("_failed"), pl.lit(True).alias("_judged")
+        )
     if "clusters" in tables:
         copies = tables["clusters"].filter(pl.col("item") == "trace")
         copies = copies.select(pl.col("item_id").alias("trace_id"), "cluster_id")
         out = out.join(copies, on="trace_id", how="left")
+        # A trace that came after dedup stands for itself.
+        out = out.with_columns(pl.coalesce("cluster_id", "trace_id").alias("cluster_id"))
     else:
         out = out.with_columns(pl.col("trace_id").alias("cluster_id"))
     if "reviews" in tables:
@@ -146,6 +158,8 @@ def _finish(config: SelectConfig, frame: pl.LazyFrame) -> pl.LazyFrame:
 def select(config: SelectConfig, tables: Tables) -> pl.LazyFrame:
     """Return the picks of a corpus."""
     check(config)
+    if "verdicts" not in tables and (config.pass_rate_min > 0 or config.pass_rate_max < 1):
+        raise WorkspaceError("a pass-rate band needs a verdicts table; `r1data verify` makes it")
     problems = _problem_facts(tables)
     if config.kind == "rl":
         frame = problems.with_columns(
@@ -163,45 +177,54 @@ def select(config: SelectConfig, tables: Tables) -> pl.LazyFrame:
         (pl.col("decision") == "reject", "rejected_by_reviewer"),
         (status.is_null(), "not_verified"),
     ]
-    rules = (pl.col("_failed").is_not_null() & ~kept_by_human, pl.col("_failed"))
+    rules: list[Test] = [
+        (pl.col("_judged").is_null() & ~kept_by_human, "not_filtered"),
+        (pl.col("_failed").is_not_null() & ~kept_by_human, pl.col("_failed")),
+    ]
     if config.kind == "preference":
         return _finish(config, _limit(config, _pairs(config, traces, tests, rules)))
     wrong = ((status != "correct") & ~kept_by_human, status)
-    frame = traces.with_columns(first_reason(*tests, wrong, rules).alias("reason"))
+    frame = traces.with_columns(first_reason(*tests, wrong, *rules).alias("reason"))
     return _finish(config, _limit(config, _best(config, frame)))
 
 
 def _best(config: SelectConfig, frame: pl.LazyFrame) -> pl.LazyFrame:
     """Keep one trace a cluster, then the best k of a problem."""
-    fine = frame.with_columns(pl.col("reason").is_null().alias("_open"))
-    first = pl.struct(chance("trace_id", config.seed)).rank("ordinal")
-    copy = pl.col("_open") & (first.over("problem_id", "cluster_id", "_open") > 1)
-    fine = fine.with_columns(
-        pl.when(copy).then(pl.lit("duplicate_trace")).otherwise("reason").alias("reason")
-    ).with_columns(pl.col("reason").is_null().alias("_open"))
-    fine = fine.with_columns(pl.lit("row").alias("role")).with_columns(_rank(config).alias("rank"))
+    fine = _without_copies(config, frame.with_columns(pl.lit("row").alias("role")))
+    fine = fine.with_columns(_rank(config).alias("rank"))
     beyond = pl.col("_open") & (pl.col("rank") > config.keep)
     return fine.with_columns(
         pl.when(beyond).then(pl.lit("beyond_keep")).otherwise("reason").alias("reason")
     )
 
 
+def _without_copies(config: SelectConfig, frame: pl.LazyFrame) -> pl.LazyFrame:
+    """Leave one open trace a cluster, role and problem; add ``_open``, whether a trace still is."""
+    fine = frame.with_columns(pl.col("reason").is_null().alias("_open"))
+    order = pl.struct(chance("trace_id", config.seed)).rank("ordinal")
+    copy = pl.col("_open") & (order.over("problem_id", "cluster_id", "role", "_open") > 1)
+    said = pl.when(copy).then(pl.lit("duplicate_trace")).otherwise("reason")
+    return fine.with_columns(said.alias("reason")).with_columns(
+        pl.col("reason").is_null().alias("_open")
+    )
+
+
 def _pairs(
     config: SelectConfig,
     traces: pl.LazyFrame,
-    tests: list[tuple[pl.Expr, pl.Expr | str]],
-    rules: tuple[pl.Expr, pl.Expr],
+    tests: list[Test],
+    rules: list[Test],
 ) -> pl.LazyFrame:
     """Pair the i-th good trace of a problem with its i-th wrong one."""
     correct = pl.col("status") == "correct"
     unjudged = (pl.col("status").is_in(["bad_gold", "error"]), pl.col("status"))
     good = traces.filter(correct).with_columns(
-        first_reason(*tests, rules).alias("reason"), pl.lit("chosen").alias("role")
+        first_reason(*tests, *rules).alias("reason"), pl.lit("chosen").alias("role")
     )
     bad = traces.filter(~correct | pl.col("status").is_null()).with_columns(
         first_reason(*tests, unjudged).alias("reason"), pl.lit("rejected").alias("role")
     )
-    frame = pl.concat([good, bad]).with_columns(pl.col("reason").is_null().alias("_open"))
+    frame = _without_copies(config, pl.concat([good, bad]))
     ranked = frame.with_columns(_rank(config).alias("rank"))
     pairs = pl.min_horizontal(
         ((pl.col("role") == "chosen") & pl.col("_open")).sum().over("problem_id"),

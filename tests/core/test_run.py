@@ -8,7 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
-from r1data.core.errors import DriftError, Interrupted, SchemaError, WorkspaceError
+from r1data.core.errors import (
+    BackendError,
+    DriftError,
+    Interrupted,
+    SchemaError,
+    WorkspaceError,
+)
 from r1data.core.records import Problem, VerdictRow, polars_schema
 from r1data.core.run import make_receipt, run_stage
 from r1data.core.stage import Config, Context, Stage, Tables
@@ -264,7 +270,75 @@ def test_the_receipt_tells_what_happened(context: Context) -> None:
     problems = Workspace(context.root).receipt("problems")
     assert problems is not None
     assert (receipt.rows_in, receipt.rows_out, receipt.command) == (3, 3, "r1data toy")
-    assert receipt.inputs == {"problems": problems.fingerprint}
+    assert receipt.inputs["problems"] == problems.fingerprint
     assert receipt.config == {"word": "a", "workers": 1}
     assert receipt.packages["polars"] == pl.__version__
     assert not (context.root / "verdicts" / STARTED).exists()
+
+
+def test_a_later_stage_sees_what_more_samples_changed(context: Context) -> None:
+    """A loose setting is no drift of its own table, but its rows are new input to the next."""
+    put_problems(context.root, "ab")
+    run_stage(toy_stage(Engine()), ToyConfig(), context)
+    before = Workspace(context.root).fingerprint("verdicts")
+    put_problems(context.root, "abc")
+    run_stage(toy_stage(Engine()), ToyConfig(workers=2), context)
+    assert Workspace(context.root).fingerprint("verdicts") != before
+
+
+def test_force_costs_nothing_when_the_settings_are_out_of_range(context: Context) -> None:
+    put_problems(context.root, "abc")
+    run_stage(toy_stage(Engine()), ToyConfig(), context)
+
+    def refuse(config: ToyConfig, tables: Tables) -> pl.LazyFrame:
+        raise WorkspaceError("out of range")
+
+    forced = Context(context.root, force=True)
+    with pytest.raises(WorkspaceError, match="out of range"):
+        run_stage(toy_stage(Engine(), plan=refuse), ToyConfig(word="b"), forced)
+    assert verdicts(context.root) == ["a", "b", "c"]
+
+
+def test_force_leaves_what_has_the_same_settings(context: Context) -> None:
+    put_problems(context.root, "ab")
+    engine = Engine()
+    run_stage(toy_stage(engine), ToyConfig(), context)
+    run_stage(toy_stage(engine), ToyConfig(), Context(context.root, force=True))
+    assert engine.judged == ["a", "b"]
+
+
+def test_an_engine_that_does_not_start_costs_no_receipt(context: Context) -> None:
+    put_problems(context.root, "ab")
+    run_stage(toy_stage(Engine()), ToyConfig(), context)
+    put_problems(context.root, "abc")
+
+    @contextmanager
+    def broken(config: ToyConfig, context: Context) -> Iterator[Engine]:
+        raise BackendError("no such model")
+        yield Engine()
+
+    with pytest.raises(BackendError):
+        run_stage(toy_stage(Engine(), backend=broken), ToyConfig(), context)
+    assert verdicts(context.root) == ["a", "b"]
+
+
+def test_picks_of_other_traces_are_not_assembled(context: Context) -> None:
+    put_problems(context.root, "ab")
+    run_stage(frame_stage("x"), ToyConfig(), context)
+
+    def corpus(config: ToyConfig, tables: Tables) -> pl.LazyFrame:
+        return tables["overlaps"]
+
+    late = Stage(
+        "late",
+        1,
+        ("problems", "overlaps"),
+        "overlaps/late",
+        ToyConfig,
+        corpus,
+        "frame",
+        fresh=("overlaps",),
+    )
+    put_problems(context.root, "abc")
+    with pytest.raises(WorkspaceError, match="overlaps was made before problems changed; run"):
+        run_stage(late, ToyConfig(), context)

@@ -82,3 +82,29 @@ def test_benchmark_files(tmp_path: Path) -> None:
         read_benchmarks(DecontaminateConfig(benchmark=("z.jsonl",)), tmp_path)
     with pytest.raises(ConfigError, match="needs a benchmark file"):
         read_benchmarks(DecontaminateConfig(benchmark=()), tmp_path)
+
+
+def test_what_many_rows_of_a_benchmark_say_is_no_evidence_for_one() -> None:
+    frame = "State the final answer to the following arithmetic problem as one number: {}"
+    benchmark = [frame.format(f"{a} + {a + 7} - {a + 2}") for a in range(100, 110)]
+    copied, fresh = benchmark[3], frame.format("512 + 77 - 940")
+    assert found([copied, fresh], benchmark) == [("0", 3, "words")]
+
+
+def test_benchmarks_of_one_name_stay_apart(tmp_path: Path) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        pl.DataFrame({"question": [f"{folder} one two three"]}).write_ndjson(
+            tmp_path / folder / "t.jsonl"
+        )
+    config = DecontaminateConfig(benchmark=("x/t.jsonl", "y/t.jsonl"))
+    frame = read_benchmarks(config, tmp_path)["=benchmarks"].collect()
+    assert frame.select("benchmark", "benchmark_row").rows() == [("x/t.jsonl", 0), ("y/t.jsonl", 0)]
+    tables = DecontaminateConfig(benchmark=("../00-test/problems", "../01-validation/problems"))
+    for name in ("00-test", "01-validation"):
+        folder = tmp_path / name / "problems"
+        folder.mkdir(parents=True)
+        pl.DataFrame({"prompt": ["p"]}).write_parquet(folder / "part-00000.parquet")
+    (tmp_path / "w").mkdir()
+    found = read_benchmarks(tables, tmp_path / "w")["=benchmarks"].collect()
+    assert found["benchmark"].to_list() == ["00-test", "01-validation"]

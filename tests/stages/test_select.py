@@ -36,6 +36,7 @@ def test_every_trace_has_its_one_reason() -> None:
         "judgements": t.judgements(
             {**ids("d1")[0], "rule": "repetition", "reason": "repeated_lines"},
             {**ids("d1")[0], "rule": "language_consistency", "reason": "foreign_script"},
+            *({**row, "rule": "format", "passed": True} for row in ids("a1", "b1", "c1", "e1")),
         ),
         "overlaps": t.overlaps({"problem_id": "b" * 16}),
         "clusters": t.clusters(
@@ -58,6 +59,41 @@ def test_every_trace_has_its_one_reason() -> None:
         "d1": "language_consistency:foreign_script",
         "e1": "no_gold",
     }
+
+
+def test_what_filter_has_not_seen_does_not_enter() -> None:
+    tables = base(a1=1, b1=1)
+    tables["judgements"] = t.judgements({**ids("a1")[0], "rule": "format", "passed": True})
+    assert run(SelectConfig(corpus="sft"), tables) == {"a1": None, "b1": "not_filtered"}
+
+
+def test_traces_of_a_problem_that_is_gone() -> None:
+    tables = base(a1=1, b1=1)
+    tables["problems"] = t.problems({"problem_id": "a" * 16})
+    assert run(SelectConfig(corpus="sft"), tables) == {"a1": None, "b1": "problem_gone"}
+
+
+def test_two_verdicts_make_no_second_row() -> None:
+    tables = base(a1=1)
+    more = t.verdicts({**ids("a1")[0], "status": "correct", "verifier": "string"})
+    tables["verdicts"] = pl.concat([tables["verdicts"], more])
+    assert select(SelectConfig(corpus="sft"), tables).collect().height == 1
+
+
+def test_traces_that_dedup_has_not_seen_are_no_duplicates() -> None:
+    tables = base(a1=1, a2=1)
+    tables["clusters"] = t.clusters(
+        {"item_id": "a" * 16, "problem_id": "a" * 16, "item": "problem", "cluster_id": "a" * 16}
+    )
+    assert run(SelectConfig(corpus="sft", keep=2), tables) == {"a1": None, "a2": None}
+
+
+def test_a_band_of_pass_rates_needs_verdicts() -> None:
+    with pytest.raises(WorkspaceError, match="a pass-rate band needs a verdicts table"):
+        select(
+            SelectConfig(corpus="rl", pass_rate_min=0.2),
+            {"problems": t.problems({"problem_id": "a" * 16})},
+        )
 
 
 def base(**tokens: int) -> dict[str, pl.LazyFrame]:

@@ -5,20 +5,17 @@ so a changed threshold costs seconds, and the reward of GRPO is the same code as
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import get_args
 
 import polars as pl
 
 from r1data.core.errors import ConfigError
-from r1data.core.records import Judgement, polars_schema
+from r1data.core.records import Judgement, Rule, polars_schema
 from r1data.core.stage import Stage, Tables
 from r1data.stages.filter import readability
 from r1data.stages.filter.language import ConsistencyPolicy, target_language, with_consistency
 from r1data.stages.filter.readability import ReadabilityPolicy
 
-Rule = Literal[
-    "language_consistency", "format", "finished", "repetition", "paragraph_length", "length"
-]
 RULES: tuple[Rule, ...] = get_args(Rule)
 """Every rule, in the order in which judgements come."""
 

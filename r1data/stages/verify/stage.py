@@ -27,10 +27,10 @@ def plan(config: VerifyConfig, tables: Tables) -> pl.LazyFrame:
     """Return one row per trace, with its problem's verifier, gold answer and payload."""
     problems = tables["problems"].select("problem_id", "verifier", "answer", "payload")
     traces = tables["traces"].select("trace_id", "problem_id", "text", "prefill")
-    work = traces.join(problems, on="problem_id", how="left", maintain_order="left").select(
+    work = traces.join(problems, on="problem_id", how="inner", maintain_order="left").select(
         "trace_id",
         "problem_id",
-        pl.col("verifier").fill_null("(problem not found)"),
+        "verifier",
         "answer",
         "payload",
         "text",
