@@ -17,7 +17,7 @@ from r1data.registry import PRELOAD, resolve
 from r1data.resources import find_recipe
 from r1data.stages.filter.judge import judge_traces, language_consistency
 from r1data.stages.filter.language import Consistency
-from r1data.stages.problems import ProblemsConfig, add_columns
+from r1data.stages.problems import problems_in_memory
 from r1data.stages.sample import SampleConfig
 from r1data.stages.verify import verify, verify_many
 
@@ -43,7 +43,7 @@ def read(directory: str | os.PathLike[str], table: str) -> pl.LazyFrame:
 
 
 def sample(
-    problems: pl.DataFrame | Sequence[Mapping[str, Any]],
+    problems: pl.DataFrame | pl.LazyFrame | Sequence[Mapping[str, Any]],
     *,
     model: str,
     n: int = 16,
@@ -51,16 +51,18 @@ def sample(
 ) -> pl.DataFrame:
     """Return n traces a problem, in memory.
 
-    problems: rows with a question and an answer, in any of the columns that `problems add` knows.
+    problems: rows with a question, in any of the columns that `problems add` knows; an answer is
+        not needed. Rows of a problems table keep their ids, verifiers and everything else.
     settings: those of `SampleConfig` (template, temperature, top_p, max_tokens, seed, …).
+    Raises InputError that names the row and field, ConfigError for settings out of range.
     """
     config = SampleConfig(model=model, n=n, **settings)
-    rows = (
-        problems.to_dicts() if isinstance(problems, pl.DataFrame) else [dict(r) for r in problems]
-    )
-    if not rows:
+    if isinstance(problems, pl.LazyFrame):
+        problems = problems.collect()
+    rows = problems.to_dicts() if isinstance(problems, pl.DataFrame) else problems
+    table = problems_in_memory(rows, "sample")
+    if not table.height:
         raise InputError("sample: no problems")
-    table = add_columns(ProblemsConfig(source="memory"), enumerate(rows, 1))
     stage: Any = resolve("sample")
     identity = stage.identity(config, Path.cwd())
     tables: Tables = {

@@ -21,8 +21,9 @@ from r1data.core.pipeline import StepResult
 
 LINE_SECONDS = 30.0  # between progress lines where stderr is no terminal
 
-stderr = Console(stderr=True, highlight=False)
-stdout = Console(highlight=False, soft_wrap=True)
+# Data may hold what rich would take for markup, [b], or for an emoji, :100:.
+stderr = Console(stderr=True, highlight=False, markup=False, emoji=False)
+stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
 class TerminalProgress:
@@ -33,7 +34,7 @@ class TerminalProgress:
 
     def __init__(self) -> None:
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TextColumn("{task.fields[rate]}"),
@@ -77,7 +78,7 @@ class TerminalProgress:
 
     def note(self, text: str) -> None:
         """Print one line above the bars."""
-        stderr.print(text.strip(), style="dim", markup=False)
+        stderr.print(text.strip(), style="dim")
 
     def begin(self, phase: str, use: str) -> None:
         """Begin a step of a run."""
@@ -94,7 +95,7 @@ class TerminalProgress:
             self.bars.remove_task(self.tasks.pop(result.phase))
         rows = f"{result.rows:,} rows" if result.rows else ""
         said = f"{result.phase:<18} {result.use:<14} {result.state:<8} {result.seconds:7.1f} s"
-        stderr.print(f"{said}  {rows}", markup=False)
+        stderr.print(f"{said}  {rows}")
 
 
 @contextmanager
@@ -115,7 +116,7 @@ def say(value: dict[str, Any], as_json: bool) -> None:
             continue
         if isinstance(fact, dict):
             fact = ", ".join(f"{key} {_number(count)}" for key, count in fact.items())
-        stdout.print(f"{name:<9} {_number(fact)}", markup=False)
+        stdout.print(f"{name:<9} {_number(fact)}")
 
 
 def _number(value: Any) -> str:
@@ -124,6 +125,6 @@ def _number(value: Any) -> str:
 
 def fail(message: str, hint: str = "") -> None:
     """Print an error as one line, with a hint below it where there is one."""
-    stderr.print(f"error: {' '.join(message.split())}", style="red", markup=False, soft_wrap=True)
+    stderr.print(f"error: {' '.join(message.split())}", style="red", soft_wrap=True)
     if hint:
-        stderr.print(f"hint: {hint}", markup=False, soft_wrap=True)
+        stderr.print(f"hint: {hint}", soft_wrap=True)

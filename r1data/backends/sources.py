@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from r1data.core.errors import BackendError, ConfigError, InputError, MissingExtraError
+from r1data.core.errors import BackendError, ConfigError, MissingExtraError
 
 NO_ORACLE = frozenset({"boxnet", "graph_color", "propositional_logic", "rubiks_cube", "rush_hour"})
 """reasoning-gym 0.1.25 tasks whose own answer is None: only their scorer can judge."""
@@ -47,11 +47,12 @@ def gym_names() -> list[str]:
 
 def gym_rows(
     name: str, *, size: int, seed: int = 0, options: Mapping[str, Any] | None = None
-) -> Iterator[dict[str, Any]]:
-    """Yield ``prompt``, ``answer`` and ``payload`` of a reasoning-gym task.
+) -> Iterator[Any]:
+    """Yield ``prompt``, ``answer`` and ``payload`` of each row of a reasoning-gym task, as a dict.
 
-    The payload is what its scorer needs to judge an answer. Raises ConfigError for an unknown task
-    or option, naming the valid ones.
+    The payload is what its scorer needs to judge an answer. A row whose entry does not survive JSON
+    comes as a complaint (a str) instead. Raises ConfigError for an unknown task or option, naming
+    the valid ones.
     """
     names = gym_names()
     if name not in names:
@@ -68,12 +69,10 @@ def gym_rows(
     for number in range(size):
         with contextlib.redirect_stdout(io.StringIO()):
             entry = tasks[number]
-        try:
-            payload = json.dumps({"dataset": name, "entry": entry}, ensure_ascii=False)
-        except TypeError as error:
-            raise InputError(
-                f"gym:{name} row {number}: its entry cannot be stored as JSON ({error})"
-            ) from error
+        payload = gym_payload(name, entry)
+        if payload is None:
+            yield "its entry cannot be stored as JSON"
+            continue
         oracle = None if name in NO_ORACLE else entry["answer"]
         yield {
             "prompt": entry["question"],
@@ -81,3 +80,26 @@ def gym_rows(
             "payload": payload,
             "source_id": f"{seed}:{number}",
         }
+
+
+def gym_payload(name: str, entry: Mapping[str, Any]) -> str | None:
+    """Return the JSON that a task's scorer needs, or None if the entry does not survive it.
+
+    A value that JSON does not know (a fraction among the variables of gsm_symbolic) is stored as
+    its text, if the scorer still gives 1 to the entry's own answer.
+    """
+    content = {"dataset": name, "entry": dict(entry)}
+    try:
+        return json.dumps(content, ensure_ascii=False)
+    except TypeError:
+        pass
+    import reasoning_gym
+
+    try:
+        payload = json.dumps(content, ensure_ascii=False, default=str)
+        scorer = reasoning_gym.get_score_answer_fn(name)
+        with contextlib.redirect_stdout(io.StringIO()):
+            score = float(scorer(entry["answer"], json.loads(payload)["entry"]))
+    except Exception:  # a scorer raises whatever it likes on an entry that it does not know
+        return None
+    return payload if score == 1.0 else None

@@ -4,6 +4,7 @@ Settings come from the command line, then ``--set key=value``, then the section 
 the workspace's ``r1data.toml``; whatever is left has its default. Nothing heavy is imported here.
 """
 
+import os
 import sys
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,26 +44,44 @@ class Call:
 
 
 @contextmanager
-def guarded(debug: bool) -> Iterator[None]:
-    """Turn errors into one line and an exit code; with --debug let the traceback through."""
+def guarded(debug: bool) -> Iterator[list[str]]:
+    """Turn errors into one line and an exit code; with --debug let the traceback through.
+
+    Yields a list for hints: they are printed below the line of an R1DataError.
+    """
+    hints: list[str] = []
     try:
-        yield
+        yield hints
     except Interrupted as error:
         _stop(str(error), EXIT_INTERRUPTED, debug)
     except KeyboardInterrupt:
         _stop("stopped; run the same command to go on", EXIT_INTERRUPTED, debug)
     except R1DataError as error:
-        _stop(str(error), EXIT_ERROR, debug)
+        _stop(str(error), EXIT_ERROR, debug, "; ".join(hints))
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has gone, as `| head` does
         raise typer.Exit(EXIT_ERROR) from None
     except (typer.Exit, typer.Abort):
         raise
+    except OSError as error:
+        _stop(_os_message(error), EXIT_ERROR, debug)
     except Exception as error:
-        said = str(error).strip().splitlines()
-        first = said[0] if said else "no message"
         hint = "this is a fault of r1data, not of yours: --debug shows where it happened"
-        _stop(f"{type(error).__name__}: {first}", EXIT_ERROR, debug, hint)
+        _stop(f"{type(error).__name__}: {_first_line(error)}", EXIT_ERROR, debug, hint)
+
+
+def _first_line(error: Exception) -> str:
+    said = str(error).strip().splitlines()
+    return said[0] if said else "no message"
+
+
+def _os_message(error: OSError) -> str:
+    """Return what the system refused, and for which files."""
+    files = [
+        os.fsdecode(f) for f in (error.filename, error.filename2) if isinstance(f, str | bytes)
+    ]
+    said = error.strerror or f"{type(error).__name__}: {_first_line(error)}"
+    return f"{' -> '.join(files)}: {said}" if files else said
 
 
 def _stop(message: str, code: int, debug: bool, hint: str = "") -> None:
@@ -81,24 +100,46 @@ def settings(call: Call, section: str, given: Mapping[str, Any]) -> dict[str, An
     if file.is_file():
         try:
             data = tomllib.loads(file.read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file}: not valid TOML: {error}") from error
-        for part in section.split("."):
-            data = data.get(part, {})
-        values |= data
+        values |= _sections(data, file).get(section, {})
     for item in call.extra or ():
         key, found, value = item.partition("=")
-        if not found:
+        if not found or not key.strip():
             raise ConfigError(f"--set {item}: write it as KEY=VALUE")
         _put(values, key.strip().replace("-", "_"), parse_value(value))
     return values | {key: value for key, value in given.items() if value is not None}
 
 
+def _sections(data: Mapping[str, Any], file: Path, above: str = "") -> dict[str, Mapping[str, Any]]:
+    """Return the sections of a settings file by their dotted names.
+
+    Raises ConfigError for a section that no command has, and for one that is no table.
+    """
+    from r1data.registry import NAMES
+
+    found: dict[str, Mapping[str, Any]] = {}
+    for key, value in data.items():
+        name = f"{above}{key}"
+        below = [n for n in NAMES if n.startswith(f"{name}.")]
+        if name not in NAMES and not below:
+            raise ConfigError(f"{file}: no section {name!r}; valid are {', '.join(NAMES)}")
+        if not isinstance(value, dict):
+            right = below[0] if below else name
+            raise ConfigError(f"{file}: {name} must be a section: a line [{right}], settings below")
+        found |= _sections(value, file, f"{name}.") if below else {name: value}
+    return found
+
+
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a key; dots reach into nested settings, as in ``reward.language``."""
     *path, last = key.split(".")
-    for part in path:
-        values = values.setdefault(part, {})
+    for depth, part in enumerate(path, 1):
+        below: Any = values.setdefault(part, {})
+        if not isinstance(below, dict):
+            above = ".".join(path[:depth])
+            raise ConfigError(f"--set {key}: {above} is {below!r}, which has no settings in it")
+        values = below
     values[last] = value
 
 

@@ -179,7 +179,7 @@ def filter_command(
         from r1data.core.tables import Workspace
         from r1data.stages.filter.stage import RULES, rules_of
 
-        if "rules" in values:
+        if "rules" in values and not any(chosen.values()):
             return values
         rules = rules_of([name for name, wanted in chosen.items() if wanted])
         # Rules that were measured before stay, so that the groups can be asked for one by one.

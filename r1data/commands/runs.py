@@ -1,7 +1,9 @@
 """The commands that run recipes, and those that show and share what came out."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,7 +43,7 @@ def run(
     source: Source = None,
     limit: LimitOption = None,
     param: Parameter = None,
-    jobs: Annotated[int | None, typer.Option(help="Phases at the same time.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Phases at the same time.")] = None,
     as_json: Json = False,
     force: Force = False,
     debug: Debug = False,
@@ -52,8 +54,9 @@ def run(
     """
     import sys
 
-    with guarded(debug):
+    with guarded(debug) as hints:
         from r1data.console import progress, say
+        from r1data.core.errors import R1DataError
         from r1data.core.pipeline import Pipeline
         from r1data.core.recipe import load_recipe
         from r1data.registry import PRELOAD, resolve
@@ -69,8 +72,14 @@ def run(
             )
             try:
                 results = pipeline.run(jobs or found.jobs)
-            finally:
-                page = _try_report(target)
+            except R1DataError:
+                page = ""
+                with suppress(Exception):  # what stopped the run is the news
+                    page = _try_report(target)
+                shown_in = f", and {page} shows it" if page else ""
+                hints.append(f"what was made is in {target}{shown_in}; the same command goes on")
+                raise
+        page = _try_report(target)
         seconds = round(sum(r.seconds for r in results), 1)
         facts = {"run": str(target), "steps": len(results), "step_seconds": seconds, "report": page}
         say(facts, as_json)
@@ -120,14 +129,14 @@ def plan(
             ]
             say({"recipe": found.name, "phases": phases}, True)
             return
-        stdout.print(f"{found.name}: {found.title}", markup=False)
+        stdout.print(f"{found.name}: {found.title}")
         for phase in found.phases:
             after = f" (after {', '.join(phase.after)})" if phase.after else ""
-            stdout.print(f"{phase.folder}  {phase.title}{after}", markup=False)
+            stdout.print(f"{phase.folder}  {phase.title}{after}")
             for step in phase.steps:
                 given = step.config.model_dump(mode="json", exclude_defaults=True)
                 shown = ", ".join(f"{k} = {v}" for k, v in given.items())
-                stdout.print(f"    {step.use:<14} {shown}", markup=False)
+                stdout.print(f"    {step.use:<14} {shown}")
 
 
 def explain(
@@ -148,12 +157,31 @@ def explain(
         entry = resolve(name)
         reads = ", ".join(entry.reads) or "nothing"
         stdout.print(f"{entry.name}: reads {reads}; writes {entry.writes or 'nothing'}")
-        for key, field in entry.config.model_fields.items():
-            made = field.default_factory is not None
-            default = "its own settings" if made else repr(field.default)
-            default = "needed" if field.is_required() else default
-            text = " ".join((field.description or "").split())
-            stdout.print(f"  {key} = {default}\n      {text}", markup=False)
+        for line in _setting_lines(entry.config):
+            stdout.print(line)
+
+
+def _setting_lines(kind: Any, made: Any = None, above: str = "") -> Iterator[str]:
+    """Yield two lines a setting: its name and default, its help; nested settings below theirs.
+
+    kind: a config class. made: the value that a nested config has by default. above: the dotted
+    name of it, with its last dot.
+    """
+    from pydantic import BaseModel
+
+    indent = "  " * (above.count(".") + 1)
+    for key, field in kind.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        if made is not None:
+            value = getattr(made, key)
+        is_nested = isinstance(value, BaseModel)
+        default = "its own settings, below" if is_nested else repr(value)
+        if made is None and field.is_required():
+            default = "needed"
+        yield f"{indent}{above}{key} = {default}"
+        yield f"{indent}    {' '.join((field.description or '').split())}"
+        if is_nested:
+            yield from _setting_lines(type(value), value, f"{above}{key}.")
 
 
 def report(
@@ -196,7 +224,7 @@ def publish(
             directory, corpus, repo, private=not public, dry_run=dry_run, licence=licence
         )
         if dry_run and not as_json:
-            stdout.print(result.card, markup=False)
+            stdout.print(result.card)
         say(
             {
                 "repo": result.url,
@@ -221,6 +249,7 @@ def sql(
     """
     with guarded(debug):
         import json
+        import sys
 
         from r1data.console import stdout
         from r1data.core.run import workspace_root
@@ -229,9 +258,9 @@ def sql(
         frame = run_sql(workspace_root(directory), query)
         if as_json:
             for row in frame.iter_rows(named=True):
-                stdout.print(json.dumps(row, ensure_ascii=False, default=str), markup=False)
+                sys.stdout.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
         else:
-            stdout.print(str(frame), markup=False)
+            stdout.print(str(frame))
 
 
 def schema(
@@ -255,7 +284,7 @@ def schema(
             return
         for table, (record, key) in TABLES.items():
             columns = ", ".join(polars_schema(record))
-            stdout.print(f"{table} ({' x '.join(key)}): {columns}", markup=False)
+            stdout.print(f"{table} ({' x '.join(key)}): {columns}")
 
 
 def doctor(as_json: Json = False, debug: Debug = False) -> None:

@@ -2,24 +2,28 @@
 
 A step's process ends with its step, so an engine's memory is gone, and a crash is a message instead
 of the end of the run. Processes are forked from a server that has the heavy libraries loaded, so a
-step does not pay for importing them. Ctrl-C reaches the running steps once, and they seal what they
-have; if the parent dies, they end too.
+step does not pay for importing them; they never import the caller's main module, so a script needs
+no guard. Ctrl-C reaches the running steps once, and they seal what they have; if the parent dies,
+they end too.
 """
 
 import contextlib
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Protocol
 
-from r1data.core.errors import BackendError, GateError, Interrupted, R1DataError
+from r1data.core.errors import BackendError, ConfigError, GateError, Interrupted, R1DataError
 from r1data.core.recipe import Phase, Recipe, Resolve, Step
 from r1data.core.run import Result, run_stage
 from r1data.core.stage import Context, Progress, Silent, Stage
@@ -102,6 +106,7 @@ def _child(
     threading.Thread(target=leave_with_parent, daemon=True).start()
     root, force, command = where
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by `_start_server`
         entry = resolve(use)
         config = entry.config.model_validate(settings)
         state, rows = run_step(entry, config, Context(root, wire, force, command))
@@ -162,6 +167,7 @@ class Pipeline:
     """The running of one recipe.
 
     ``preload`` names the modules that the server imports once, before any step is forked from it.
+    ``resolve`` must live in a module that steps can import, which ``__main__`` is not.
     """
 
     def __init__(
@@ -190,11 +196,13 @@ class Pipeline:
 
     def run(self, jobs: int) -> list[StepResult]:
         """Run all phases. Raises the first failure after the other running steps have ended."""
+        if jobs < 1:
+            raise ConfigError(f"jobs: must be a whole number of at least 1 (got {jobs})")
         _set_threads(jobs)
-        self.context.set_forkserver_preload(self.preload)
         self.out.mkdir(parents=True, exist_ok=True)
         self._write_state()
         try:
+            self._start_server()
             while self._launch(jobs) or self.running:
                 self._listen()
         except KeyboardInterrupt:
@@ -205,6 +213,21 @@ class Pipeline:
         if self.failures:
             self._fail()
         return self.results
+
+    def _start_server(self) -> None:
+        """Start the process that steps are forked from, with Ctrl-C blocked in it.
+
+        It ignores Ctrl-C by itself only once its modules are imported, which takes seconds. Steps
+        inherit the block; a Ctrl-C that comes too early waits until they lift it.
+        """
+        self.context.set_forkserver_preload(self.preload)
+        resource_tracker.ensure_running()  # now, because starting it lifts the block
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            with _hidden_main():
+                forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _launch(self, jobs: int) -> bool:
         """Start ready phases while there is room; return whether one was started."""
@@ -235,7 +258,8 @@ class Pipeline:
         arguments = (theirs, self.resolve, step.use, settings, root, self.force, self.command)
         process = self.context.Process(target=_child, args=arguments)
         self.watcher.begin(phase.name, step.use)
-        process.start()
+        with _hidden_main():
+            process.start()
         theirs.close()
         self.running.append(_Running(phase, number, process, ours, time.perf_counter()))
 
@@ -248,7 +272,8 @@ class Pipeline:
             except (EOFError, OSError):
                 current.process.join()
                 code = current.process.exitcode
-                what = f"its process ended without a word (exit code {code}); out of memory?"
+                why = ": killed, perhaps out of memory" if code == -signal.SIGKILL else ""
+                what = f"its process ended without a word (exit code {code}{why})"
                 self._end(current, ("Crash", what, ""))
                 continue
             if kind == "done":
@@ -315,6 +340,21 @@ class Pipeline:
             "steps": [vars(r) for r in self.results],
         }
         write_json(self.out / "run.json", state)
+
+
+@contextlib.contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Let the processes that start meanwhile know of no main module.
+
+    They would import it again to have its names, of which a step needs none, and a script without
+    an ``if __name__ == "__main__":`` guard would begin a run of its own in every step.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _set_threads(jobs: int) -> None:

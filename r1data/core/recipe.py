@@ -96,7 +96,7 @@ def load_recipe(
     """Read and check a recipe. Raises RecipeError that lists every fault with its key."""
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(str(path), [f"not valid TOML: {error}"]) from error
     except OSError as error:
         raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from error
@@ -111,30 +111,75 @@ def check_recipe(
 ) -> Recipe:
     """Return the recipe of parsed TOML. Raises RecipeError that lists every fault with its key."""
     faults = [_unknown(k, TOP_KEYS) for k in data if k not in TOP_KEYS]
-    values = dict(data.get("parameters", {}))
+    recipe_name = _name(data, "", faults) or Path(where).stem
+    title = _text(data, "title", "", faults) or recipe_name
+    _text(data, "summary", "", faults)
+    jobs = data.get("jobs", 1)
+    if not isinstance(jobs, int) or isinstance(jobs, bool) or jobs < 1:
+        faults.append(f"jobs: must be a whole number of at least 1 (got {jobs!r})")
+    values = dict(_table(data, "parameters", "", faults))
     for name, value in (parameters or {}).items():
         if name not in values:
             valid = ", ".join(values) or "none"
             faults.append(f"parameters.{name}: the recipe has no such parameter; it has {valid}")
         values[name] = value
-    raw = data.get("phase", [])
-    if not isinstance(raw, list) or not raw:
-        faults.append("phase: a recipe needs at least one [[phase]]")
-        raw = []
-    names = [str(p.get("name", "")) for p in raw]
-    faults += [f"phase: the name {n!r} is given twice" for n in set(names) if names.count(n) > 1]
+    raw = _tables(data, "phase", "", "a recipe needs at least one [[phase]]", faults)
+    names = [str(p.get("name", "")) for _, p in raw]
+    twice = [n for n in dict.fromkeys(names) if n and names.count(n) > 1]
+    faults += [f"phase: the name {n!r} is given twice" for n in twice]
     folders = {n: f"{i:02d}-{n}" for i, n in enumerate(names)}
     phases = []
-    for number, phase in enumerate(raw):
-        checker = _PhaseChecker(f"phase[{number}]", folders, values, resolve)
+    for key, phase in raw:
+        checker = _PhaseChecker(key, folders, values, resolve)
         phases.append(checker.check(phase))
         faults += checker.faults
     faults += _cycles(phases)
     if faults:
         raise RecipeError(where, faults)
-    title = str(data.get("title", data.get("name", where)))
-    jobs = int(data.get("jobs", 1))
-    return Recipe(str(data.get("name", Path(where).stem)), title, jobs, tuple(phases))
+    return Recipe(recipe_name, title, jobs, tuple(phases))
+
+
+def _text(table: Mapping[str, Any], key: str, above: str, faults: list[str]) -> str:
+    """Return the string at a key, empty where there is none; note anything else as a fault."""
+    value = table.get(key, "")
+    if isinstance(value, str):
+        return value
+    faults.append(f"{above}{key}: must be a string (got {value!r})")
+    return ""
+
+
+def _name(table: Mapping[str, Any], above: str, faults: list[str]) -> str:
+    """Return a name, which becomes part of a path."""
+    name = _text(table, "name", above, faults)
+    if "/" in name:
+        faults.append(f"{above}name: must have no / in it (got {name!r})")
+    return name
+
+
+def _table(table: Mapping[str, Any], key: str, above: str, faults: list[str]) -> dict[str, Any]:
+    value = table.get(key, {})
+    if isinstance(value, dict):
+        return value
+    faults.append(f"{above}{key}: must be a table (got {value!r})")
+    return {}
+
+
+def _tables(
+    table: Mapping[str, Any], key: str, above: str, need: str, faults: list[str]
+) -> list[tuple[str, dict[str, Any]]]:
+    """Return the tables of a list, each with its key for messages. ``need``: why there is one."""
+    items = table.get(key, [])
+    if not isinstance(items, list) or not items:
+        faults.append(f"{above}{key}: {need}")
+        return []
+    found = []
+    for number, item in enumerate(items):
+        where = f"{above}{key}[{number}]"
+        if isinstance(item, dict):
+            found.append((where, item))
+        else:
+            faults.append(f"{where}: must be a table (got {item!r})")
+    return found
 
 
 def _overlap(table: str, path: str) -> bool:
@@ -165,45 +210,38 @@ class _PhaseChecker:
         for key in phase:
             if key not in PHASE_KEYS:
                 self.faults.append(f"{self.key}.{_unknown(key, PHASE_KEYS)}")
-        name = str(phase.get("name", ""))
-        if not name:
-            self.faults.append(f"{self.key}.name: a phase needs a name")
-        for other in phase.get("after", []):
-            self._refer(other, "", f"{self.key}.after")
+        above = f"{self.key}."
+        name = _name(phase, above, self.faults)
+        if phase.get("name", "") == "":
+            self.faults.append(f"{above}name: a phase needs a name")
+        title = _text(phase, "title", above, self.faults) or name
+        others = phase.get("after", [])
+        if not isinstance(others, list) or not all(isinstance(other, str) for other in others):
+            self.faults.append(f"{above}after: must be a list of phase names (got {others!r})")
+            others = []
+        for other in others:
+            self._refer(other, "", f"{above}after")
         steps: list[Step] = []
-        for number, step in enumerate(phase.get("step", [])):
-            steps += self._steps(dict(step), f"{self.key}.step[{number}]")
-        if not phase.get("step"):
-            self.faults.append(f"{self.key}.step: a phase needs at least one [[phase.step]]")
+        need = "a phase needs at least one [[phase.step]]"
+        for key, step in _tables(phase, "step", above, need, self.faults):
+            steps += self._steps(dict(step), key)
         folder = self.folders.get(name, name)
         after = tuple(dict.fromkeys(name for name, _ in self.paths))
-        title = str(phase.get("title", name))
         return Phase(name, title, folder, after, tuple(steps), tuple(self.paths))
 
     def _steps(self, step: dict[str, Any], key: str) -> list[Step]:
-        use = step.pop("use", None)
-        try:
-            entry = self.resolve(str(use))
-        except KeyError as error:
-            self.faults.append(f"{key}.use: no stage {use!r}; valid are {error.args[0]}")
-            return []
-        except R1DataError as error:
-            self.faults.append(f"{key}.use: {error}")
-            return []
-        each = step.pop("each", {})
-        found = []
+        use = step.pop("use", "")
+        entry = self._entry(use, f"{key}.use")
+        choices = self._choices(_table(step, "each", f"{key}.", self.faults), f"{key}.each")
+        step.pop("each", None)
         shared = self._value(step.pop("with", {}), f"{key}.with")
         if not isinstance(shared, dict):
             self.faults.append(f"{key}.with: must be a table of settings")
             shared = {}
         settings = shared | {k: self._value(v, f"{key}.{k}") for k, v in step.items()}
-        choices: list[dict[str, Any]] = [{}]
-        for name, items in each.items():
-            items = self._value(items, f"{key}.each.{name}")
-            if not isinstance(items, list):
-                self.faults.append(f"{key}.each.{name}: must be a list")
-                continue
-            choices = [{**choice, name: item} for choice in choices for item in items]
+        if entry is None:
+            return []
+        found = []
         for choice in choices:
             config = self._config(entry.config, settings | choice, key)
             if config is None:
@@ -213,8 +251,33 @@ class _PhaseChecker:
             self._flow(entry, config, key)
             writes = entry.writes.format(**config.model_dump())
             is_gate = isinstance(entry, Action) and entry.is_gate
-            found.append(Step(str(use), config, key, writes, is_gate))
+            found.append(Step(use, config, key, writes, is_gate))
         return found
+
+    def _entry(self, use: Any, key: str) -> Stage | Action | None:
+        """Return the registry entry that a step names, or None after noting why there is none."""
+        if not isinstance(use, str):
+            self.faults.append(f"{key}: must be the name of a stage (got {use!r})")
+            return None
+        try:
+            return self.resolve(use)
+        except KeyError as error:
+            wrong = f"no stage {use!r}" if use else "a step needs the name of a stage"
+            self.faults.append(f"{key}: {wrong}; valid are {error.args[0]}")
+        except R1DataError as error:
+            self.faults.append(f"{key}: {error}")
+        return None
+
+    def _choices(self, each: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+        """Return every combination of the values under ``each``."""
+        choices: list[dict[str, Any]] = [{}]
+        for name, given in each.items():
+            items = self._value(given, f"{key}.{name}")
+            if not isinstance(items, list) or not items:
+                self.faults.append(f"{key}.{name}: must be a list of at least one value")
+                continue
+            choices = [{**choice, name: item} for choice in choices for item in items]
+        return choices
 
     def _value(self, value: Any, key: str) -> Any:
         if isinstance(value, list):

@@ -5,7 +5,7 @@ Offsets are counted in characters (Unicode code points), as Python and polars do
 
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -99,6 +99,19 @@ def fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def language_code(value: Any) -> str | None:
+    """Return a language code in its usual case (KO is ko, pt_br is pt-BR), or None if it is none.
+
+    A code has two or three letters, and may name script and region.
+    """
+    pattern = r"[a-z]{2,3}([-_][a-z0-9]{2,8})*"
+    if not isinstance(value, str) or not re.fullmatch(pattern, value.strip(), re.I | re.ASCII):
+        return None
+    first, *rest = value.strip().replace("_", "-").lower().split("-")
+    cased = [{2: str.upper, 4: str.title}.get(len(part), str)(part) for part in rest]
+    return "-".join([first, *cased])
+
+
 def script_language(column: str) -> pl.Expr:
     """Return an expression that guesses a text's language (ISO 639-1) from its letters' scripts.
 
@@ -124,14 +137,6 @@ def script_language(column: str) -> pl.Expr:
         .then(pl.lit("ja"))
         .otherwise(out.otherwise(pl.when(has_latin).then(pl.lit("en"))))
     )
-
-
-_TAGS = re.compile(r"</?(?:think|answer)>")
-
-
-def strip_tags(text: str) -> str:
-    """Return the text without think and answer tags."""
-    return _TAGS.sub(" ", text)
 
 
 def last_boxed(text: str) -> str | None:

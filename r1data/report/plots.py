@@ -57,6 +57,9 @@ _CONFIG = {
     "header": {"labelColor": _TEXT, "labelFontSize": 12, "titleColor": _TEXT},
 }
 
+# The reader's font may be wider than the one that labels are measured with.
+_PADDING = {"left": 24, "top": 5, "right": 10, "bottom": 5}
+
 _IDS = re.compile(r'\b(id="|url\(#|href="#)([\w-]+)')
 _NOISE = re.compile(r' (?:aria-[\w-]+|role|pointer-events|xmlns(?::\w+)?)="[^"]*"')
 
@@ -67,7 +70,7 @@ def _inline(chart: Any, label: str, key: str) -> str:
     label is read out in place of the picture.
     """
     # Checking every chart against Vega-Lite's JSON Schema would take as long as drawing it.
-    specification = chart.to_dict(validate=False) | {"config": _CONFIG}
+    specification = chart.to_dict(validate=False) | {"config": _CONFIG, "padding": _PADDING}
     drawn = vl_convert.vegalite_to_svg(specification)
     drawn = _NOISE.sub("", drawn)
     drawn = _IDS.sub(lambda found: f"{found[1]}{key}-{found[2]}", drawn)
@@ -175,7 +178,7 @@ def funnel(steps: Sequence[Step], key: str) -> str:
         places = [row["place"] for row in rows]
         scale = altair.Scale(domain=[0, max(1, most[unit]) * 1.35])
         base = altair.Chart(_values(rows)).encode(
-            y=altair.Y("place:N", sort=places, axis=_axis(unit, ticks=False, titlePadding=8)),
+            y=altair.Y("place:N", sort=places, axis=_axis(None, ticks=False)),
             x=altair.X("rows:Q", scale=scale, axis=None),
         )
         bars = base.mark_bar(color=colours[unit], height=15)
@@ -236,7 +239,7 @@ def mixing(table: Sequence[Mixing], key: str) -> str:
     colour, _ = _series(names)
     base = altair.Chart(_values(rows)).encode(
         x=altair.X("mixed:Q", axis=_axis("share that mixes languages", format="%", tickCount=4)),
-        y=altair.Y("language:N", axis=_axis("prompt language", titleAngle=-90, ticks=False)),
+        y=altair.Y("language:N", axis=_axis("prompt language", titlePadding=14, ticks=False)),
         yOffset=altair.YOffset("series:N", sort=list(names)),
     )
     bars = base.mark_bar().encode(color=colour)

@@ -5,30 +5,36 @@ that public datasets use, and can be named. Every row that does not enter has a 
 """
 
 import json
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from pydantic import Field
+from pydantic import Field, ValidationError
 
+from r1data.backends.files import FORMATS, FoundRow, is_file_name, read_file, slice_name
 from r1data.core.errors import ConfigError, InputError
 from r1data.core.records import Problem, content_hash, polars_schema
-from r1data.core.run import Clock, Result, make_receipt
+from r1data.core.run import Clock, Result, drift, make_receipt
 from r1data.core.stage import Config, Context, fingerprint
-from r1data.core.tables import Workspace, clear, reasons, write_part, write_receipt
-from r1data.core.text import last_boxed, normalise_prompt, script_language
+from r1data.core.tables import Receipt, Workspace, clear, reasons, write_part, write_receipt
+from r1data.core.text import language_code, last_boxed, normalise_prompt, script_language
 
 PROMPT_NAMES = ("prompt", "problem", "question", "instruction", "input", "query", "text")
 ANSWER_NAMES = ("answer", "gold", "final_answer", "ground_truth", "golden", "solution", "output")
 ID_NAMES = ("problem_id", "unique_id", "task_id", "uuid", "id")
 VERIFIERS = ("math", "choice", "string", "gym")
-FORMATS = (".jsonl", ".ndjson", ".json", ".parquet", ".csv")
+ROLES = ("system", "user", "assistant")
+LOOSE = ("name", "skip_bad")
+"""Settings that do not change what a good row becomes."""
 
-Rows = Iterable[tuple[int, dict[str, Any]]]
-"""Row number (line in the file, from 1) and the row."""
+Rows = Iterable[FoundRow]
+"""Number of the row (or its line) and the row, or the complaint about it."""
 
 
 class ProblemsConfig(Config):
@@ -43,9 +49,9 @@ class ProblemsConfig(Config):
     answer: str | None = None
     """Column of the gold answer."""
     language: str | None = None
-    """ISO 639-1 code of all rows, or column:NAME; detected by script by default."""
+    """ISO 639-1 code of all rows, or column:NAME; their own or detected by script by default."""
     verifier: str | None = None
-    """math, choice, string or gym; guessed by default."""
+    """math, choice, string or gym; the row's own or guessed by default."""
     domain: str = "math"
     """Domain of all rows."""
     licence: str | None = None
@@ -61,7 +67,7 @@ class ProblemsConfig(Config):
     options: dict[str, Any] = Field(default_factory=dict)
     """Options of a generator."""
     limit: int | None = None
-    """Take only the first rows."""
+    """Take only the first rows of the source."""
     skip_bad: bool = False
     """Leave malformed rows out, counted, instead of stopping."""
 
@@ -79,47 +85,26 @@ class BadRow(ValueError):
     """A row that cannot become a problem; the message names the field."""
 
 
-def slice_name(source: str) -> str:
-    """Return a directory name for a source."""
-    stem = Path(source).stem if Path(source).suffix in FORMATS else source
-    return re.sub(r"[^0-9A-Za-z가-힣_-]+", "-", stem).strip("-").lower() or "source"
-
-
-def read_file(path: Path) -> Iterator[tuple[int, dict[str, Any] | str]]:
-    """Yield (line or row number, row) of a file; a malformed line comes as its complaint."""
-    if path.suffix in (".jsonl", ".ndjson"):
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _json_row(line)
-        return
-    if path.suffix == ".json":
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))
-        if not isinstance(rows, list):
-            raise InputError(f"{path}: a .json file must hold a list of rows; use JSONL instead")
-        for number, row in enumerate(rows, 1):
-            yield number, row if isinstance(row, dict) else "the row is no JSON object"
-        return
-    try:
-        frame = (
-            pl.read_parquet(path)
-            if path.suffix == ".parquet"
-            else pl.read_csv(path, infer_schema=False)
+def check(config: ProblemsConfig) -> None:
+    """Raise ConfigError for settings out of range."""
+    if config.verifier is not None and config.verifier not in VERIFIERS:
+        raise ConfigError(f"unknown verifier {config.verifier!r}; one of {', '.join(VERIFIERS)}")
+    given = config.language
+    if given is not None and not given.startswith("column:") and language_code(given) is None:
+        raise ConfigError(
+            f"language is {given!r}; it must be an ISO 639 code such as ko or pt-BR, or column:NAME"
         )
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise InputError(f"{path}: {str(error).splitlines()[0]}") from error
-    yield from enumerate(frame.iter_rows(named=True), 1)
+    for name, value in (("size", config.size), ("limit", config.limit)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} is {value}; it must be at least 1")
 
 
-def _json_row(line: str) -> dict[str, Any] | str:
-    try:
-        row = json.loads(line)
-    except json.JSONDecodeError as error:
-        return f"the line is no JSON ({error.msg} at column {error.colno})"
-    return row if isinstance(row, dict) else "the line is no JSON object"
-
-
-def guess_columns(config: ProblemsConfig, names: Iterable[str], where: str) -> Columns:
+def guess_columns(
+    config: ProblemsConfig,
+    names: Iterable[str],
+    where: str,
+    advice: str = "name it with --prompt",
+) -> Columns:
     """Return the columns to read; raise InputError that lists what the source has."""
     present = list(names)
     lower = {name.lower(): name for name in reversed(present)}
@@ -136,22 +121,34 @@ def guess_columns(config: ProblemsConfig, names: Iterable[str], where: str) -> C
     prompt = find(config.prompt, PROMPT_NAMES, "--prompt")
     if prompt is None:
         raise InputError(
-            f"{where}: no column looks like the question; name it with --prompt "
-            f"(it has {', '.join(present)})"
+            f"{where}: no column looks like the question; {advice} (it has {', '.join(present)})"
         )
+    if config.language and config.language.startswith("column:"):
+        find(config.language.removeprefix("column:"), (), "--language")
     answer = find(config.answer, tuple(n for n in ANSWER_NAMES if n != prompt), "--answer")
     return Columns(prompt, answer, find(None, ID_NAMES, ""))
 
 
 def gold_answer(value: Any) -> str | None:
-    r"""Return the final answer in a gold column: after ``####``, in the last box, or the value."""
+    r"""Return the final answer in a gold column: after ``####``, in the last box, or the value.
+
+    A number keeps all its digits. Raises BadRow for one that is not finite.
+    """
     if value is None:
         return None
-    text = f"{value:g}" if isinstance(value, float) else str(value).strip()
+    text = _digits(value) if isinstance(value, float) else str(value).strip()
     if "####" in text:
         return text.rpartition("####")[2].strip().replace(",", "")
     boxed = last_boxed(text)
     return boxed if boxed is not None else text or None
+
+
+def _digits(value: float) -> str:
+    if not math.isfinite(value):
+        raise BadRow(f"the answer is {value}, which is no number")
+    # The shortest digits that give the value back; + 0.0 makes a plain zero of -0.0.
+    text = format(Decimal(repr(value + 0.0)), "f")
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _options(row: Mapping[str, Any]) -> list[str] | None:
@@ -173,69 +170,122 @@ def guess_verifier(answer: str | None, options: list[str] | None) -> str:
     return "string"
 
 
-def problem_row(config: ProblemsConfig, columns: Columns, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the problem of one source row. Raises BadRow that names the field."""
+def is_problem(row: Mapping[str, Any]) -> bool:
+    """Return whether a row is one of a problems table already."""
+    texts = (row.get(name) for name in ("problem_id", "prompt", "verifier"))
+    return all(isinstance(text, str) for text in texts) and row["verifier"] in VERIFIERS
+
+
+def problem_row(
+    config: ProblemsConfig, columns: Columns, row: Mapping[str, Any], *, judged: bool = True
+) -> dict[str, Any]:
+    """Return the problem of one source row. Raises BadRow that names the field.
+
+    judged: whether traces will be judged, so that there must be something to judge them by.
+    """
     prompt = row.get(columns.prompt)
     messages = None
     if isinstance(prompt, list):
         messages, prompt = _conversation(prompt, columns.prompt)
+    elif is_problem(row) and row.get("messages"):
+        messages = _turns(row["messages"], "messages")
     if not isinstance(prompt, str) or not prompt.strip():
         raise BadRow(f"field {columns.prompt!r} is empty or no text")
     answer = gold_answer(row.get(columns.answer)) if columns.answer else None
     options = _options(row)
-    payload = row.get("payload") or (
-        json.dumps({"options": options}, ensure_ascii=False) if options else None
-    )
-    verifier = config.verifier or ("gym" if config.source.startswith("gym:") else None)
+    payload = _payload(row, options)
+    own = row.get("verifier") if row.get("verifier") in VERIFIERS else None
+    verifier = config.verifier or ("gym" if config.source.startswith("gym:") else own)
     verifier = verifier or guess_verifier(answer, options)
-    if answer is None and payload is None:
+    if judged and answer is None and payload is None:
         named = f"field {columns.answer!r} is empty" if columns.answer else "there is no answer"
         raise BadRow(f"{named}, so nothing can judge a trace")
     source_id = row.get(columns.source_id) if columns.source_id else None
-    language = config.language or row.get("language") or row.get("lang")
-    if language is not None and not re.fullmatch(r"column:.+|[a-z]{2,3}(-\w+)?", str(language)):
-        language = None
-    if language and language.startswith("column:"):
-        language = str(row.get(language.removeprefix("column:")) or "") or None
     # A gym entry holds its own seed and index, so it is no part of what the problem is.
-    payload_id = None if verifier == "gym" else payload
-    return {
-        "problem_id": content_hash(normalise_prompt(prompt), answer, verifier, payload_id),
+    identity = [normalise_prompt(prompt), answer, verifier, None if verifier == "gym" else payload]
+    if messages:
+        turns = [[turn["role"], normalise_prompt(turn["content"])] for turn in messages]
+        identity.append(json.dumps(turns, ensure_ascii=False))
+    problem = {
         "prompt": prompt.strip(),
         "messages": messages,
         "answer": answer,
         "verifier": verifier,
         "payload": payload,
-        "language": language,
+        "language": _language(config, row),
         "domain": config.domain,
         # The name alone: a path of this machine would travel into every published row.
-        "source": Path(config.source).name if Path(config.source).suffix else config.source,
+        "source": Path(config.source).name if is_file_name(config.source) else config.source,
         "source_id": None if source_id is None else str(source_id),
-        "licence": config.licence or row.get("licence") or row.get("license"),
+        "licence": config.licence or _licence(row),
     }
+    try:
+        json.dumps(problem, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise BadRow("its text holds half of a surrogate pair, which is no character") from None
+    return {"problem_id": content_hash(*identity), **problem}
+
+
+def _payload(row: Mapping[str, Any], options: list[str] | None) -> str | None:
+    value = row.get("payload") or ({"options": options} if options else None)
+    if value is None or isinstance(value, str):
+        return value
+    if not isinstance(value, dict | list):
+        raise BadRow(f"field 'payload' is {value!r}; it must be JSON")
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except TypeError as error:
+        raise BadRow(f"field 'payload' cannot be stored as JSON ({error})") from None
+
+
+def _licence(row: Mapping[str, Any]) -> str | None:
+    name = "licence" if row.get("licence") else "license"
+    value = row.get(name)
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value)
+    if value is not None and not isinstance(value, str):
+        raise BadRow(f"field {name!r} is {value!r}; it must be text, such as an SPDX id")
+    return value or None
+
+
+def _language(config: ProblemsConfig, row: Mapping[str, Any]) -> str | None:
+    if config.language is None:
+        return language_code(row.get("language")) or language_code(row.get("lang"))
+    prefix, _, name = config.language.partition(":")
+    return language_code(row.get(name) if prefix == "column" else config.language)
 
 
 def _conversation(turns: list[Any], field: str) -> tuple[list[dict[str, str]] | None, str]:
     """Return (earlier turns, last user turn) of a chat-style prompt column."""
-    try:
-        pairs = [{"role": t["role"], "content": t["content"]} for t in turns]
-    except (TypeError, KeyError):
-        raise BadRow(f"field {field!r} is a list, but not of role and content") from None
+    pairs = _turns(turns, field)
     if not pairs or pairs[-1]["role"] != "user":
         raise BadRow(f"field {field!r} does not end with a user turn")
     return pairs[:-1] or None, pairs[-1]["content"]
 
 
-def normalise(
-    config: ProblemsConfig, rows: Iterable[tuple[int, dict[str, Any] | str]]
-) -> tuple[list[dict[str, Any]], list[str]]:
+def _turns(turns: Any, field: str) -> list[dict[str, str]]:
+    try:
+        pairs = [{"role": t["role"], "content": t["content"]} for t in turns]
+    except (TypeError, KeyError):
+        raise BadRow(f"field {field!r} is a list, but not of role and content") from None
+    for number, pair in enumerate(pairs, 1):
+        if pair["role"] not in ROLES:
+            raise BadRow(
+                f"field {field!r} turn {number}: role {pair['role']!r}; one of {', '.join(ROLES)}"
+            )
+        if not isinstance(pair["content"], str):
+            raise BadRow(f"field {field!r} turn {number}: its content is no text")
+    return pairs
+
+
+def normalise(config: ProblemsConfig, rows: Rows) -> tuple[list[dict[str, Any]], list[str]]:
     """Return (problem rows, complaints). The first complaint raises unless skip_bad."""
     out: list[dict[str, Any]] = []
     complaints: list[str] = []
     columns: Columns | None = None
-    for number, row in rows:
-        if config.limit is not None and len(out) >= config.limit:
-            break
+    suffix = Path(config.source).suffix.lower()
+    unit = "line" if suffix in (".jsonl", ".ndjson", ".csv") else "row"
+    for number, row in islice(rows, config.limit):
         try:
             if isinstance(row, str):
                 raise BadRow(row)
@@ -243,7 +293,7 @@ def normalise(
                 columns = guess_columns(config, row, config.source)
             out.append(problem_row(config, columns, row))
         except BadRow as error:
-            complaint = f"{config.source} line {number}: {error}"
+            complaint = f"{config.source} {unit} {number}: {error}"
             if not config.skip_bad:
                 raise InputError(
                     f"{complaint}; mend the row, or leave such rows out with --skip-bad"
@@ -252,10 +302,36 @@ def normalise(
     return out, complaints
 
 
-def add_columns(config: ProblemsConfig, rows: Iterable[tuple[int, dict[str, Any]]]) -> pl.DataFrame:
-    """Return the problems of rows in memory, languages detected, duplicates left out."""
-    found, _ = normalise(config, rows)
+def problems_in_memory(rows: Iterable[Mapping[str, Any]], where: str) -> pl.DataFrame:
+    """Return the problems of rows in memory, languages detected, duplicates left out.
+
+    Rows of a problems table stay as they are; others need a question, but no answer. Raises
+    InputError that names ``where``, the row (from 1) and the field.
+    """
+    config = ProblemsConfig(source="memory")
+    columns: Columns | None = None
+    found: list[dict[str, Any]] = []
+    for number, row in enumerate(rows, 1):
+        try:
+            if is_problem(row):
+                found.append(_kept(config, row))
+                continue
+            if columns is None:
+                columns = guess_columns(config, row, where, "call it prompt")
+            found.append(problem_row(config, columns, row, judged=False))
+        except BadRow as error:
+            raise InputError(f"{where}: row {number}: {error}") from None
     return with_language(found).unique("problem_id", keep="first", maintain_order=True)
+
+
+def _kept(config: ProblemsConfig, row: Mapping[str, Any]) -> dict[str, Any]:
+    known = {name: row[name] for name in Problem.model_fields if row.get(name) is not None}
+    try:
+        problem = Problem.model_validate({"domain": config.domain, "source": config.source} | known)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise BadRow(f"field {first['loc'][0]!r}: {first['msg']}") from None
+    return problem.model_dump()
 
 
 def with_language(found: list[dict[str, Any]]) -> pl.DataFrame:
@@ -267,17 +343,17 @@ def with_language(found: list[dict[str, Any]]) -> pl.DataFrame:
 def make_action(generators: Mapping[str, Callable[[ProblemsConfig, str], Rows]]) -> Any:
     """Return ``add(config, context) -> Result`` over generators by prefix (gym, mini, hub)."""
 
-    def rows_of(config: ProblemsConfig, root: Path) -> Iterable[tuple[int, dict[str, Any] | str]]:
+    def rows_of(config: ProblemsConfig, root: Path) -> Rows:
         prefix, _, rest = config.source.partition(":")
         if rest and prefix in generators:
             return generators[prefix](config, rest)
         path = Path(config.source)
         path = path if path.is_absolute() or path.exists() else root / path
         if path.exists():
-            if path.suffix not in FORMATS:
+            if not is_file_name(path):
                 raise InputError(f"{path}: unknown format; one of {', '.join(FORMATS)}")
             return read_file(path)
-        if re.fullmatch(r"[\w.-]+/[\w.-]+", config.source) and not path.suffix:
+        if re.fullmatch(r"[\w.-]+/[\w.-]+", config.source) and not is_file_name(path):
             return generators["hub"](config, config.source)
         raise InputError(
             f"{config.source}: no such file; a source is a {', '.join(FORMATS)} file, a Hub "
@@ -285,27 +361,22 @@ def make_action(generators: Mapping[str, Callable[[ProblemsConfig, str], Rows]])
         )
 
     def add(config: ProblemsConfig, context: Context) -> Result:
-        if config.verifier is not None and config.verifier not in VERIFIERS:
-            raise ConfigError(
-                f"unknown verifier {config.verifier!r}; one of {', '.join(VERIFIERS)}"
-            )
+        check(config)
         context.root.mkdir(parents=True, exist_ok=True)
         return _add(config, context, lambda: rows_of(config, context.root))
 
     return add
 
 
-def _add(
-    config: ProblemsConfig,
-    context: Context,
-    rows: Callable[[], Iterable[tuple[int, dict[str, Any] | str]]],
-) -> Result:
+def _add(config: ProblemsConfig, context: Context, rows: Callable[[], Rows]) -> Result:
     clock = Clock()
     table = f"problems/{slice_name(config.name or config.source)}"
     workspace = Workspace(context.root)
-    present = workspace.receipt(table)
+    present = None if context.force else workspace.receipt(table)
+    if present is not None:
+        _refuse_another(config, present)
     found, complaints = normalise(config, rows())
-    inputs = {"=source": fingerprint([row["problem_id"] for row in found])}
+    inputs = {"=source": fingerprint(found, complaints)}
     receipt = make_receipt(
         "problems",
         1,
@@ -316,12 +387,15 @@ def _add(
         counts={},
         seconds=(0.0, 0.0),
         command=context.command,
+        loose=LOOSE,
     )
-    if present is not None and present.fingerprint == receipt.fingerprint and not context.force:
+    if present is not None and present.fingerprint == receipt.fingerprint:
         return Result(table, "skipped", present.rows_out, present)
     frame, counts = _new_rows(found, workspace, table)
     if not frame.height and not counts:
         raise InputError(f"{config.source}: no rows")
+    if present is not None:
+        context.progress.note(f"{config.source} gives other rows than before: {table} is replaced")
     for complaint in complaints[:3]:
         context.progress.note(f"left out: {complaint}")
     clear(workspace.path(table))
@@ -334,6 +408,17 @@ def _add(
     )
     write_receipt(workspace.path(table), receipt)
     return Result(table, "done", frame.height, receipt)
+
+
+def _refuse_another(config: ProblemsConfig, present: Receipt) -> None:
+    """Raise ConfigError if a slice of that name was made from other settings."""
+    differing = drift(present.config, config.model_dump(mode="json"), LOOSE)
+    if differing:
+        raise ConfigError(
+            f"{present.table} is there already, added with other settings "
+            f"({', '.join(differing)}); use --name NAME to add this beside it, or --force to "
+            "replace it"
+        )
 
 
 def _new_rows(

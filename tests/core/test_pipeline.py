@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from r1data.core.errors import BackendError, GateError
+from r1data.core.errors import BackendError, ConfigError, GateError
 from r1data.core.pipeline import Pipeline, StepResult, Unwatched
 from r1data.core.recipe import check_recipe
-from tests.core.toy_registry import resolve
+from r1data.core.stage import Action, Context
+from tests.core.toy_registry import ToyConfig, resolve
 
 pytestmark = pytest.mark.engine  # every step is a process
 
@@ -76,7 +77,7 @@ def test_a_phase_starts_when_what_it_reads_is_written(tmp_path: Path) -> None:
         ("fail", BackendError, r"a, phase\[0\].step\[1\] \(toy\): a.jsonl line 3: field 'q'"),
         ("gate", GateError, "pass@1 is 0.010, outside 0.1 to 0.5"),
         ("crash", BackendError, "ZeroDivisionError: oops"),
-        ("die", BackendError, "its process ended without a word"),
+        ("die", BackendError, r"without a word \(exit code -9: killed, perhaps out of memory\)"),
     ],
 )
 def test_a_step_that_fails_stops_the_run_with_a_message(
@@ -95,6 +96,72 @@ def test_a_step_that_fails_stops_the_run_with_a_message(
     steps = json.loads((tmp_path / "run.json").read_text())["steps"]
     assert [s["state"] for s in steps] == ["done", "failed"]
     assert steps[1]["message"]
+
+
+def leave(config: ToyConfig, context: Context) -> None:
+    os._exit(7)
+
+
+def resolve_leaving(name: str) -> Any:
+    return Action("toy", 1, ToyConfig, leave)
+
+
+def test_a_process_that_was_not_killed_is_not_said_to_lack_memory(tmp_path: Path) -> None:
+    recipe = check_recipe({"phase": [phase("a", {})]}, "r.toml", resolve_leaving)
+    with pytest.raises(BackendError, match=r"its process ended without a word \(exit code 7\)$"):
+        Pipeline(recipe, tmp_path, resolve_leaving, Unwatched()).run(jobs=1)
+
+
+@pytest.mark.parametrize("jobs", [0, -1])
+def test_a_run_with_no_jobs_is_refused(tmp_path: Path, jobs: int) -> None:
+    with pytest.raises(ConfigError, match="jobs: must be a whole number of at least 1"):
+        pipeline(tmp_path, phase("a", {"name": "one"})).run(jobs)
+
+
+UNGUARDED = """
+import os, sys
+from pathlib import Path
+from r1data.core.pipeline import Pipeline, Unwatched
+from r1data.core.recipe import check_recipe
+from tests.core.toy_registry import resolve
+
+out = Path(sys.argv[1])
+with (out / "mains.txt").open("a") as log:
+    log.write(f"{os.getpid()}\\n")
+steps = [{"use": "toy", "name": name} for name in "ab"]
+recipe = check_recipe({"phase": [{"name": "p", "step": steps}]}, "r.toml", resolve)
+Pipeline(recipe, out, resolve, Unwatched(), preload=["loaded", "not_installed"]).run(jobs=1)
+print(sys.modules["__main__"].__file__ == __file__ and recipe.phases[0].folder)
+"""
+
+LOADED = """
+import os
+from pathlib import Path
+with (Path(__file__).parent / "loads.txt").open("a") as log:
+    log.write(f"{os.getpid()}\\n")
+"""
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_its_steps(tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(UNGUARDED)
+    (tmp_path / "loaded.py").write_text(LOADED)
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "main.py"), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": f"{root}{os.pathsep}{tmp_path}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "00-p\n", "")
+    mains = (tmp_path / "mains.txt").read_text().split()
+    assert len(mains) == 1
+    # The server has imported what was to be preloaded, once for all steps.
+    log = [line.split() for line in (tmp_path / "log.txt").read_text().splitlines()]
+    assert [name for name, _ in log] == ["a", "b"]
+    loads = (tmp_path / "loads.txt").read_text().split()
+    assert len(loads) == 1
+    assert loads[0] not in [*mains, *(pid for _, pid in log)]
 
 
 CODE = """

@@ -1,9 +1,10 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from r1data.core.errors import RecipeError
-from r1data.core.recipe import Recipe, check_recipe
+from r1data.core.recipe import Recipe, check_recipe, load_recipe
 from r1data.core.stage import Action, Config
 
 
@@ -138,3 +139,59 @@ def test_an_empty_recipe() -> None:
         check({})
     with pytest.raises(RecipeError, match="a phase needs at least one"):
         check({"phase": [{"name": "a"}]})
+
+
+def faults_of(data: dict[str, Any]) -> list[str]:
+    with pytest.raises(RecipeError) as caught:
+        check(data)
+    return list(caught.value.faults)
+
+
+def test_values_of_the_wrong_kind_are_faults_with_keys() -> None:
+    data = {
+        "name": 3,
+        "parameters": 3,
+        "jobs": "two",
+        "phase": [
+            "a",
+            {"name": 4, "after": 3, "step": ["q", {**ADD, "each": 3}, {"source": "x"}]},
+            {"name": "c", "title": 5, "after": [3], "step": {"use": "add"}},
+            {"name": "d/e", "step": [{"use": 7}, {"use": "add", "each": {"source": []}}]},
+        ],
+    }
+    assert faults_of(data) == [
+        "name: must be a string (got 3)",
+        "jobs: must be a whole number of at least 1 (got 'two')",
+        "parameters: must be a table (got 3)",
+        "phase[0]: must be a table (got 'a')",
+        "phase[1].name: must be a string (got 4)",
+        "phase[1].after: must be a list of phase names (got 3)",
+        "phase[1].step[0]: must be a table (got 'q')",
+        "phase[1].step[1].each: must be a table (got 3)",
+        "phase[1].step[2].use: a step needs the name of a stage; valid are add, sample, train, "
+        "gate, score",
+        "phase[2].title: must be a string (got 5)",
+        "phase[2].after: must be a list of phase names (got [3])",
+        "phase[2].step: a phase needs at least one [[phase.step]]",
+        "phase[3].name: must have no / in it (got 'd/e')",
+        "phase[3].step[0].use: must be the name of a stage (got 7)",
+        "phase[3].step[1].each.source: must be a list of at least one value",
+        "phase[3].step[1].source: is needed",
+    ]
+
+
+@pytest.mark.parametrize("value", [3, "a", {"name": "a"}])
+def test_phases_that_are_no_list_of_tables(value: object) -> None:
+    assert faults_of({"phase": value}) == ["phase: a recipe needs at least one [[phase]]"]
+
+
+@pytest.mark.parametrize("jobs", [0, -1, True, 1.5])
+def test_jobs_are_a_whole_number_of_at_least_one(jobs: object) -> None:
+    said = f"jobs: must be a whole number of at least 1 (got {jobs!r})"
+    assert faults_of({"jobs": jobs, "phase": [phase("a", ADD)]}) == [said]
+
+
+def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "r.toml").write_bytes(b'name = "\xff"')
+    with pytest.raises(RecipeError, match="r.toml: 1 fault: not valid TOML"):
+        load_recipe(tmp_path / "r.toml", resolve)

@@ -43,7 +43,7 @@ def config(**changes: Any) -> SampleConfig:
 def put(root: Path, count: int) -> None:
     action: Any = resolve("problems")
     source = ProblemsConfig(source="mini:addition", size=count)
-    action.fn(source, Context(root))
+    action.fn(source, Context(root, force=True))
 
 
 def run(stage: Stage, root: Path, **changes: Any) -> Result:
