@@ -4,6 +4,7 @@ One definition of correct, of format and of language consistency serves curation
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import polars as pl
 from pydantic import Field
@@ -19,6 +20,13 @@ from r1data.stages.verify.stage import VerifyConfig
 RULES = ("language_consistency", "format")
 
 
+class RewardFilterConfig(FilterConfig):
+    """The filter's definitions, but reasoning without words fails: silence earns no bonus."""
+
+    no_words: Literal["pass", "fail"] = "fail"
+    """What reasoning without a single word is worth: pass a ratio of 1, fail a ratio of 0."""
+
+
 class RewardConfig(Config):
     """Weights and definitions of a reward; R1 adds its three parts with equal weight."""
 
@@ -30,9 +38,8 @@ class RewardConfig(Config):
     """Weight of the share of reasoning words in the target language (R1 eq. 7)."""
     verify: VerifyConfig = Field(default_factory=VerifyConfig)
     """What counts as correct."""
-    filter: FilterConfig = Field(default_factory=lambda: FilterConfig(no_words="fail"))
-    """What counts as well-formed and as the target language. Reasoning without words fails, or
-    silence would earn the language bonus."""
+    filter: RewardFilterConfig = Field(default_factory=RewardFilterConfig)
+    """What counts as well-formed and as the target language."""
 
 
 def measure(

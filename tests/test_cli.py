@@ -296,6 +296,7 @@ def test_ctrl_c_stops_a_run_with_one_line(tmp_path: Path) -> None:
     """The terminal sends it to the whole group, here while the server still imports modules."""
     (tmp_path / "r.toml").write_text(
         '[[phase]]\nname = "a"\n[[phase.step]]\nuse = "problems"\nsource = "mini:addition"\n'
+        "size = 200_000\n"  # more than it can make before the signal
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "r1data", "run", "r.toml", "--out", "out"],
@@ -310,6 +311,7 @@ def test_ctrl_c_stops_a_run_with_one_line(tmp_path: Path) -> None:
     while not (tmp_path / "out" / "00-a").exists():
         assert time.monotonic() < deadline, "the run did not start"
         time.sleep(0.01)
+    time.sleep(1)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")

@@ -86,8 +86,9 @@ def test_a_prefill_belongs_to_the_turn() -> None:
     assert measured.row(0, named=True)["format"] == 1.0
 
 
-def test_silence_earns_no_language_reward() -> None:
-    config = RewardConfig.model_validate({"language": 1.0})
+@pytest.mark.parametrize("settings", [{}, {"latin_words": 2}])
+def test_silence_earns_no_language_reward(settings: dict[str, int]) -> None:
+    config = RewardConfig.model_validate({"language": 1.0, "filter": settings})
     measured = measure(config, rows("ko"), [done("<think> 7 + 8 </think> 15")], [""])
     assert measured["language_consistency"].to_list() == [0.0]
 

@@ -129,8 +129,9 @@ def train_grpo(
     )
 
     def adapt(values: dict[str, Any]) -> dict[str, Any]:
-        if language is not None:
-            values["reward"] = {**values.get("reward", {}), "language": language}
+        reward = values.get("reward", {})
+        if language is not None and isinstance(reward, dict):
+            values["reward"] = {**reward, "language": language}
         return values
 
     run_entry(Call(directory, as_json, debug, force, extra), "train.grpo", given, adapt)
