@@ -548,6 +548,7 @@ def drive(script: str, server: HubServer, workspace: Path, home: Path) -> Any:
     """Run a script against the server in a fresh process; return the JSON it prints last."""
     settings = {
         "HF_ENDPOINT": server.url,
+        "HF_HUB_OFFLINE": "0",
         "HF_HUB_DISABLE_XET": "1",
         "HF_TOKEN": "hf_test",
         "HF_HOME": str(home),
