@@ -246,7 +246,8 @@ def _run_frame(
     clear(folder)
     if out.height:
         write_part(out, folder, 0)
-    entering = tables[stage.reads[-1].partition("/")[0]].select(pl.len()).collect().item()
+    source = target_of(stage.enters or stage.reads[-1], config).partition("/")[0]
+    entering = tables[source].select(pl.len()).collect().item()
     receipt = make_receipt(
         stage.name,
         stage.version,

@@ -98,6 +98,9 @@ class Stage:
     """Config fields that do not change a row once it is made, so are no drift."""
     fresh: tuple[str, ...] = ()
     """Tables that must have been made from the other tables as they are now."""
+    enters: str = ""
+    """Table whose rows the receipt counts as entering (config fields in braces); the last of reads
+    by default."""
     counts_itself: bool = False
     """batch: fn reports finished rows as it goes, so the runner does not."""
     reason: str | None = None

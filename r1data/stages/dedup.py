@@ -53,6 +53,7 @@ DEDUP = Stage(
     reads=("problems",),
     optional=("traces",),
     writes="clusters/{item}",
+    enters="{item}s",
     config=DedupConfig,
     fn=cluster,
     kind="frame",
