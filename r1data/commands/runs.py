@@ -245,6 +245,8 @@ def sql(
 ) -> None:
     """Ask the tables of a workspace in SQL (DuckDB); a slice is read as corpora_NAME.
 
+    OVERLAPS is a word of SQL, so that table is written "overlaps", in quotes.
+
     Example: r1data sql "select status, count(*) from verdicts group by status"
     """
     with guarded(debug):
