@@ -68,6 +68,7 @@ def test_every_command_is_listed_and_has_an_example() -> None:
         assert "Example: r1data " in (command.callback.__doc__ or ""), command.name
 
 
+@pytest.mark.engine
 def test_from_problems_to_a_corpus_as_typed(r1data: Run, tmp_path: Path) -> None:
     r1data("init", ".")
     assert facts(r1data("problems", "add", "mini:addition", "--size", "12", "--json"))["rows"] == 12
@@ -179,6 +180,7 @@ def test_explain_and_schema_and_doctor(r1data: Run, tmp_path: Path) -> None:
     assert facts(r1data("doctor", "--json"))["polars"]
 
 
+@pytest.mark.engine
 def test_flags_of_filter_win_over_the_rules_of_the_workspace(r1data: Run, tmp_path: Path) -> None:
     r1data("problems", "add", "mini:addition", "--size", "2")
     r1data("sample", "--model", "scripted", "--n", "2")
