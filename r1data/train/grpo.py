@@ -208,7 +208,7 @@ def update_policy(
             loss, counts = _part_loss(
                 config, policy, rollouts, part, old, fresh=number == 0, tokens=tokens, share=share
             )
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             total += loss.detach()
             sums += counts
         losses.append(float(total))
