@@ -14,7 +14,8 @@ from r1data.core.sampling import Completion
 from r1data.core.stage import Config
 from r1data.stages.filter.judge import judge_traces
 from r1data.stages.filter.stage import FilterConfig
-from r1data.stages.verify.api import Row, judge_rows
+from r1data.stages.verify.api import PRELOAD, Row, judge_rows
+from r1data.stages.verify.engines import Engines
 from r1data.stages.verify.stage import VerifyConfig
 
 RULES = ("language_consistency", "format")
@@ -85,15 +86,22 @@ def measure(
         form.select("trace_id", "passed"), on="trace_id", how="left", maintain_order="left"
     )
     judged_rows = [
-        Row(verifier, gold, text, payload, prefill)
-        for verifier, gold, payload, text, prefill in zip(
-            rows["verifier"], rows["answer"], rows["payload"], texts, prefills, strict=True
+        Row(verifier, gold, text, payload, prefill, question)
+        for verifier, gold, payload, text, prefill, question in zip(
+            rows["verifier"],
+            rows["answer"],
+            rows["payload"],
+            texts,
+            prefills,
+            frame["prompt"],
+            strict=True,
         )
     ]
     settings = config.verify
-    verdicts = judge_rows(
-        judged_rows, settings, lambda: shared_pool(settings.workers), settings.timeout
+    engines = Engines(
+        settings, lambda: shared_pool(settings.workers, PRELOAD), settings.timeout, settings.workers
     )
+    verdicts = judge_rows(judged_rows, engines)
     accuracy = pl.Series("accuracy", [float(v.status == "correct") for v in verdicts])
     parts = out.select(
         accuracy,

@@ -1,9 +1,9 @@
 """The child side of `r1data.backends.math_pool`: a launcher process that forks killable workers.
 
-The launcher imports math-verify once and then only forks, reaps and kills; the workers judge.
-Both leave when the parent's end of their socket closes, so no parent, however it ends, leaves one
-behind: the launcher kills its workers first, and a timer that no Python code can catch bounds each
-job besides.
+The launcher imports math-verify, and what its owner names besides, once and then only forks, reaps
+and kills; the workers judge. Both leave when the parent's end of their socket closes, so no parent,
+however it ends, leaves one behind: the launcher kills its workers first, and a timer that no Python
+code can catch bounds each job besides.
 """
 
 import contextlib
@@ -15,24 +15,40 @@ import os
 import resource
 import signal
 import socket
-from multiprocessing.connection import Connection
+import struct
+import sys
+from collections.abc import Sequence
 from typing import Any
 
-from r1data.backends.math_compare import Reply, judge_math
+from r1data.backends import math_compare
+
+Reply = tuple[str, str, float | None]
+"""Status, method and score: what a judge returns, and what is said of a job that failed."""
 
 GRACE = 2.0
 """Seconds after a job's deadline at which a worker ends itself, if nobody has killed it."""
+RETIRE_BYTES = 500 << 20
+"""A worker whose memory has once been above this is replaced after its job."""
 
 FORK = b"f"
 KILL = b"k"
 
+HEADER = struct.Struct("<QB")
+"""Before each message: its length in bytes, and whether its sender wants to be replaced."""
 
-def serve(control_fd: int, memory_bytes: int) -> None:
-    """Run the launcher: answer fork and kill requests until the parent's end closes."""
+_PEAK_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+def serve(control_fd: int, memory_bytes: int, preload: Sequence[str] = ()) -> None:
+    """Run the launcher: answer fork and kill requests until the parent's end closes.
+
+    Modules named in ``preload`` are imported once, so that every worker has them. They must not
+    start threads that their functions need: a worker is a fork, and has none of them.
+    """
     control = socket.socket(fileno=control_fd)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        _preload()
+        _preload(preload)
     except BaseException as error:
         control.sendall(json.dumps({"failed": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         return
@@ -60,9 +76,12 @@ def serve(control_fd: int, memory_bytes: int) -> None:
         _kill(children, pid)
 
 
-def _preload() -> None:
+def _preload(modules: Sequence[str] = ()) -> None:
     logging.disable(logging.CRITICAL)
-    judge_math("\\frac{1}{2}+x^2", "x^2+0.5")  # builds the parsing tables that every fork shares
+    # Builds the parsing tables that every fork shares.
+    math_compare.same_function("\\frac{1}{2}+x^2", "x^2+0.5")
+    for module in modules:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()
 
@@ -88,37 +107,52 @@ def _leave_after(control: socket.socket, fd: int, memory_bytes: int) -> None:
             resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        work(Connection(fd))
+        work(socket.socket(fileno=fd))
     finally:
         os._exit(0)
 
 
-def work(connection: Connection) -> None:
-    """Judge jobs until the other end closes. A job and its reply are JSON."""
+def work(connection: socket.socket) -> None:
+    """Do jobs in their order until the other end closes. A job and its reply are JSON."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    while True:
+    jobs = connection.makefile("rb")
+    while header := jobs.read(HEADER.size):
+        data = jobs.read(HEADER.unpack(header)[0])
         try:
-            job = json.loads(connection.recv_bytes())
+            reply = _reply(data)
+            retire = _peak_bytes() > RETIRE_BYTES
+            connection.sendall(HEADER.pack(len(reply), retire))
+            connection.sendall(reply)
         except (EOFError, OSError):
             return
-        signal.setitimer(signal.ITIMER_REAL, job["seconds"] + GRACE)
-        reply = _judge(job)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        try:
-            connection.send_bytes(json.dumps(reply).encode())
-        except OSError:
-            return
 
 
-def _judge(job: dict[str, Any]) -> Reply:
+def _reply(data: bytes) -> bytes:
+    """Return the reply to a job: {"value": what its function returned}, or a failure."""
+    failure: Reply
     try:
-        if job["op"] == "gym":
-            return judge_gym(*job["args"])
-        return judge_math(*job["args"])
+        job = json.loads(data)
+        signal.setitimer(signal.ITIMER_REAL, job["seconds"] + GRACE)
+        module, _, name = job["target"].partition(":")
+        value = getattr(importlib.import_module(module), name)(*job["args"])
+        return json.dumps({"value": value}).encode()
     except MemoryError:
-        return "limit", "memory", None
+        failure = "limit", "memory", None
     except BaseException as error:
-        return "error", type(error).__name__, None
+        failure = "error", _named(error), None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    return json.dumps(failure).encode()
+
+
+def _named(error: BaseException) -> str:
+    # Never str(error): sympy's errors print the expressions they are about, however large.
+    words = error.args[0] if error.args and type(error.args[0]) is str else ""
+    return f"{type(error).__name__}: {words}"[:200] if words else type(error).__name__
+
+
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _PEAK_UNIT
 
 
 def judge_gym(dataset: str, entry: dict[str, Any], answer: str | None) -> Reply:

@@ -58,6 +58,20 @@ class Span(Record):
     """Snake-case name of what is wrong."""
 
 
+VERIFIERS = (
+    "math",
+    "choice",
+    "string",
+    "json",
+    "gym",
+    "code",
+    "format",
+    "judge",
+    "reward-model",
+)
+"""What a problem may name as its verifier."""
+
+
 class Problem(Record):
     """A question to be sampled, with what is needed to judge an answer."""
 
@@ -70,7 +84,7 @@ class Problem(Record):
     answer: str | None = None
     """Gold answer; null where only the payload can judge."""
     verifier: str
-    """Name of the verifier: math, choice, string, gym."""
+    """Name of the verifier, one of `VERIFIERS`."""
     payload: str | None = None
     """JSON that the verifier needs besides the answer: options, tests, a gym entry."""
     language: str | None = None
@@ -143,6 +157,8 @@ class Verdict(Record):
     """Graded score in [0, 1] where the verifier has one; 1.0 for correct, 0.0 for wrong."""
     seconds: float = 0.0
     """Wall seconds that the judgement took."""
+    evidence: str | None = None
+    """JSON of what a judge or reward model was asked and what it said."""
 
 
 class VerdictRow(Record):
@@ -153,7 +169,7 @@ class VerdictRow(Record):
     problem_id: str
     """Its problem."""
     verifier: str
-    """math, choice, string, gym."""
+    """Which verifier judged it, one of `VERIFIERS`."""
     status: Status
     """correct, wrong, no_answer, bad_gold, timeout, limit or error; never a bare bool."""
     extracted: str | None = None
@@ -164,6 +180,8 @@ class VerdictRow(Record):
     """Graded score in [0, 1] where the verifier has one; 1.0 for correct, 0.0 for wrong."""
     seconds: float
     """Wall seconds that the judgement took."""
+    evidence: str | None = None
+    """JSON of what a judge or reward model was asked and what it said."""
     input_hash: str
     """Content hash of gold, payload and text, so that a changed text is judged again."""
 

@@ -162,6 +162,8 @@ def run_stage(stage: Stage, config: Config, context: Context) -> Result:
         raise TypeError(f"batch stage {stage.name} has no plan")
     # Planned before anything is cleared: settings out of range must not cost what is there.
     work = stage.plan(config, tables).collect()
+    if stage.check is not None:
+        stage.check(config, work)
     if differing:
         clear(folder)
     return _run_batch(stage, config, context, table, work, inputs)

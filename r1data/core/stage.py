@@ -88,6 +88,8 @@ class Stage:
     """Files that are read besides tables; the frames join the tables under their names."""
     plan: FrameFunction | None = None
     """batch: the rows of work, with the key columns of the written table."""
+    check: Callable[[Any, pl.DataFrame], None] | None = None
+    """batch: raises for planned work that cannot be done, before any of it is."""
     valid: Callable[[Any, pl.LazyFrame], pl.LazyFrame] | None = None
     """batch: which rows of an earlier run can be kept; all of them by default."""
     backend: Callable[[Any, Context], AbstractContextManager[Any]] | None = None

@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 
 from r1data.backends.files import FORMATS, FoundRow, is_file_name, read_file, slice_name
 from r1data.core.errors import ConfigError, InputError
-from r1data.core.records import Problem, content_hash, polars_schema
+from r1data.core.records import VERIFIERS, Problem, content_hash, polars_schema
 from r1data.core.run import Clock, Result, drift, make_receipt
 from r1data.core.stage import Config, Context, fingerprint
 from r1data.core.tables import Receipt, Workspace, clear, reasons, write_part, write_receipt
@@ -28,7 +28,6 @@ from r1data.core.text import language_code, last_boxed, normalise_prompt, script
 PROMPT_NAMES = ("prompt", "problem", "question", "instruction", "input", "query", "text")
 ANSWER_NAMES = ("answer", "gold", "final_answer", "ground_truth", "golden", "solution", "output")
 ID_NAMES = ("problem_id", "unique_id", "task_id", "uuid", "id")
-VERIFIERS = ("math", "choice", "string", "gym")
 ROLES = ("system", "user", "assistant")
 LOOSE = ("name", "skip_bad")
 """Settings that do not change what a good row becomes."""
@@ -79,6 +78,9 @@ class Columns:
     prompt: str
     answer: str | None
     source_id: str | None
+
+
+_NEEDS_NO_GOLD = ("format", "judge", "reward-model")
 
 
 class BadRow(ValueError):
@@ -194,10 +196,12 @@ def problem_row(
     answer = gold_answer(row.get(columns.answer)) if columns.answer else None
     options = _options(row)
     payload = _payload(row, options)
-    own = row.get("verifier") if row.get("verifier") in VERIFIERS else None
+    own = row.get("verifier")
+    if own is not None and own not in VERIFIERS:
+        raise BadRow(f"field 'verifier' is {own!r}; it must be one of {', '.join(VERIFIERS)}")
     verifier = config.verifier or ("gym" if config.source.startswith("gym:") else own)
     verifier = verifier or guess_verifier(answer, options)
-    if judged and answer is None and payload is None:
+    if judged and answer is None and payload is None and verifier not in _NEEDS_NO_GOLD:
         named = f"field {columns.answer!r} is empty" if columns.answer else "there is no answer"
         raise BadRow(f"{named}, so nothing can judge a trace")
     source_id = row.get(columns.source_id) if columns.source_id else None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from r1data.backends.math_pool import MathPool
+from r1data.backends.math_pool import MathPool, Outcome
 from r1data.core.errors import BackendError
 
 pytestmark = pytest.mark.engine  # the launcher loads sympy
@@ -43,8 +43,14 @@ def pool() -> Iterator[MathPool]:
         yield pool
 
 
+def check(
+    pool: MathPool, pairs: list[tuple[str, str]], timeout: float | None = None
+) -> list[Outcome]:
+    return pool.check_many("tests.backends.judges:judge", pairs, timeout)
+
+
 def statuses(pool: MathPool, pairs: list[tuple[str, str]], timeout: float = 20.0) -> list[str]:
-    return [status for status, _, _ in pool.check_many(pairs, timeout)]
+    return [outcome.status for outcome in check(pool, pairs, timeout)]
 
 
 def children() -> list[tuple[int, str]]:
@@ -65,38 +71,33 @@ def children() -> list[tuple[int, str]]:
 def test_verdicts_come_in_order(pool: MathPool) -> None:
     assert statuses(pool, EASY) == EXPECTED
     assert statuses(pool, EASY[::-1] * 3) == EXPECTED[::-1] * 3
-    assert pool.check_many([]) == []
-
-
-def test_gold_that_does_not_parse_is_bad(pool: MathPool) -> None:
-    assert pool.check_many([("\\frac{", "3")])[0][:2] == ("bad_gold", "unparsed")
-    assert pool.check_many([("3", "\\frac{")])[0][:2] == ("wrong", "unparsed")
+    assert check(pool, []) == []
 
 
 def test_equal_pairs_are_judged_once(pool: MathPool) -> None:
     pair = (r"\sin(x)^2+\cos(x)^2", "1")
-    first, second = pool.check_many([pair, pair])
-    assert first[0] == second[0] == "correct"
-    assert first[2] > 0.0
-    assert second[2] == 0.0
-    assert pool.check_many([pair])[0] == ("correct", "sympy", 0.0)
+    first, second = check(pool, [pair, pair])
+    assert first.status == second.status == "correct"
+    assert first.seconds > 0.0
+    assert second.seconds == 0.0
+    assert check(pool, [pair])[0] == ("correct", "math-verify", 0.0, None)
 
 
 def test_an_overrun_is_killed_and_the_pool_goes_on(pool: MathPool) -> None:
     before = set(pool.worker_pids())
-    rows = pool.check_many([SLOW, *EASY], timeout=3.0)
+    rows = check(pool, [SLOW, *EASY], timeout=3.0)
     assert rows[0][:2] == ("timeout", "killed")
-    assert 3.0 <= rows[0][2] < 20.0
-    assert [status for status, _, _ in rows[1:]] == EXPECTED
+    assert 3.0 <= rows[0].seconds < 20.0
+    assert [row.status for row in rows[1:]] == EXPECTED
     assert statuses(pool, [("y+1", "1+y")]) == ["correct"]
     assert set(pool.worker_pids()) != before or not before
 
 
 def test_hostile_battery_is_bounded(pool: MathPool, tmp_path: Path) -> None:
-    rows = pool.check_many([("x+12", text) for text in HOSTILE], timeout=1.0)
+    rows = check(pool, [("x+12", text) for text in HOSTILE], timeout=1.0)
     assert len(rows) == len(HOSTILE)
-    assert {status for status, _, _ in rows} <= {"wrong", "timeout", "limit", "error"}
-    assert rows[0][0] == "timeout"
+    assert {row.status for row in rows} <= {"wrong", "timeout", "limit", "error"}
+    assert rows[0].status == "timeout"
     assert not Path("PWNED").exists()
     assert statuses(pool, [("z+1", "1+z")]) == ["correct"]
 
@@ -104,7 +105,7 @@ def test_hostile_battery_is_bounded(pool: MathPool, tmp_path: Path) -> None:
 def test_a_killed_worker_is_one_error(pool: MathPool) -> None:
     statuses(pool, [("a+1", "1+a")])
     with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(pool.check_many, [SLOW], 60.0)
+        future = threads.submit(check, pool, [SLOW], 60.0)
         while not future.done():
             for pid in pool.worker_pids():
                 try:
@@ -154,21 +155,118 @@ def test_a_worker_is_replaced_after_its_jobs() -> None:
 def test_memory_is_limited() -> None:
     with MathPool(workers=1, memory_bytes=300 << 20) as pool:
         assert statuses(pool, [("x+1", "1+x")]) == ["correct"]
-        outcome = pool.check_many([("x+2", "y" * (100 << 20))], 60.0)[0][:2]
-        assert outcome in {("limit", "memory"), ("error", "worker died")}
+        grab = pool.map_rows("tests.backends.judges:behave", [{"bytes": 300 << 20}], 60.0)
+        assert grab[0][:2] == ("limit", "memory")
         assert statuses(pool, [("x+3", "3+x")]) == ["correct"]
+
+
+def test_rows_come_in_order_from_all_workers(pool: MathPool) -> None:
+    target = "tests.backends.judges:double"
+    chunks = [[number, text] for number in range(40) for text in ("답", "\ud800", "x" * 100_000)]
+    assert pool.map_rows(target, chunks) == [[2 * number, 2 * text] for number, text in chunks]
+    assert pool.map_rows(target, []) == []
+    slow = pool.map_rows(
+        "tests.backends.judges:behave", [{"sleep": 0.2, "value": n} for n in "abcd"]
+    )
+    assert [value for value, _, _ in slow] == list("abcd")
+    assert len({pid for _, _, pid in slow}) == 2
+
+
+def test_a_chunk_that_fails_costs_no_other(pool: MathPool) -> None:
+    wrong = [{"raise": "no such thing"}, {"die": True}, {"spin": True}, {"bytes": 3 << 30}]
+    chunks = [{"value": 1}, *wrong, *({"value": n} for n in range(6))] * 2
+    rows = pool.map_rows("tests.backends.judges:behave", chunks, 1.0)
+    assert [row[0] for row in rows] == [1, "error", "error", "timeout", "limit", *range(6)] * 2
+    failed = [row for row in rows if isinstance(row, Outcome)]
+    assert [row.method for row in failed] == [
+        "ValueError: no such thing",
+        "worker died",
+        "killed",
+        "memory",
+    ] * 2
+    unknown = pool.map_rows("tests.backends.judges:nobody", [{}], 1.0)
+    assert unknown[0].status == "error"
+    assert unknown[0].method.startswith("AttributeError")
+
+
+def test_a_queued_chunk_has_its_own_clock() -> None:
+    # The second chunk waits behind the first one for longer than its own limit allows.
+    with MathPool(workers=1) as pool:
+        chunks = [{"sleep": 0.7, "value": number} for number in range(4)]
+        rows = pool.map_rows("tests.backends.judges:behave", chunks, 1.2)
+        assert [row[0] for row in rows] == [0, 1, 2, 3]
+
+
+def test_a_worker_that_reads_nothing_does_not_hold_the_parent(pool: MathPool) -> None:
+    chunks = [{"spin": True, "value": "x" * 5_000_000}, {"value": "y" * 5_000_000}] * 4
+    rows = pool.map_rows("tests.backends.judges:behave", chunks, 1.0)
+    assert [row[0][:1] for row in rows] == ["t", "y"] * 4
+
+
+def test_slow_answers_in_eight_threads_do_not_wait_for_each_other(pool: MathPool) -> None:
+    statuses(pool, EASY)
+
+    def work(number: int) -> tuple[str, float]:
+        started = time.monotonic()
+        status = check(pool, [(f"x+{number}", SLOW[1])], 2.0)[0].status
+        return status, time.monotonic() - started
+
+    with ThreadPoolExecutor(9) as threads:
+        slow = [threads.submit(work, number) for number in range(8)]
+        time.sleep(0.5)
+        assert threads.submit(statuses, pool, [("h+1", "1+h")]).result() == ["correct"]
+        found = [future.result() for future in slow]
+    assert [status for status, _ in found] == ["timeout"] * 8
+    # One after another in two workers they would take 8 s.
+    assert max(seconds for _, seconds in found) < 6.0
+    assert len(pool.worker_pids()) <= pool.workers
+
+
+def test_a_worker_that_grew_is_replaced() -> None:
+    with MathPool(workers=1) as pool:
+        target = "tests.backends.judges:behave"
+        small = [pool.map_rows(target, [{"bytes": 1 << 20}], 9.0)[0][2] for _ in range(2)]
+        grown = [pool.map_rows(target, [{"bytes": 600 << 20}], 9.0)[0][2] for _ in range(2)]
+        assert len(set(small + grown)) == 2
+        assert small[0] == small[1] == grown[0]
+        assert grown[1] not in pool.worker_pids()
+
+
+def test_starting_early_does_not_wait() -> None:
+    with MathPool(workers=1) as pool:
+        assert not pool.is_ready()
+        pool.start("tests.backends.judges")
+        assert not pool.is_ready()
+        deadline = time.monotonic() + 120
+        while not pool.is_ready() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert pool.worker_pids() == []
+        assert statuses(pool, EASY) == EXPECTED
+    before = children()
+    pool = MathPool(workers=1)
+    pool.start()
+    pool.close()  # while it is still importing
+    assert sorted(children()) == sorted(before)
+
+
+def test_a_module_that_does_not_load_is_named() -> None:
+    with (
+        MathPool(preload=["no_such_module"]) as pool,
+        pytest.raises(BackendError, match="no_such_module"),
+    ):
+        statuses(pool, EASY)
 
 
 def test_nothing_is_left_after_close() -> None:
     before = children()
     with MathPool(workers=2) as pool:
         assert children() == before  # nothing starts before the first job
-        pool.check_many([SLOW, *EASY], timeout=0.5)
+        check(pool, [SLOW, *EASY], timeout=0.5)
         assert len(children()) > len(before)
     assert sorted(children()) == sorted(before)
     pool.close()
     with pytest.raises(BackendError, match="closed"):
-        pool.check_many(EASY)
+        check(pool, EASY)
 
 
 def test_close_while_in_use_does_not_hang() -> None:
@@ -178,7 +276,7 @@ def test_close_while_in_use_does_not_hang() -> None:
 
     def work() -> None:
         try:
-            failures.append(pool.check_many([SLOW], 60.0)[0][0])
+            failures.append(check(pool, [SLOW], 60.0)[0].status)
         except BackendError as error:
             failures.append(error)
 
@@ -216,12 +314,16 @@ def test_no_orphan_when_the_parent_ends(end: signal.Signals, tmp_path: Path) -> 
     script.write_text(
         "from r1data.backends.math_pool import MathPool\n"
         "pool = MathPool(workers=1)\n"
-        "pool.check_many([('x+1', '1+x')])\n"
-        "print(*pool.worker_pids(), pool._launcher._process.pid, flush=True)\n"
-        f"pool.check_many([{SLOW!r}], 600.0)\n"
+        "judge = 'tests.backends.judges:judge'\n"
+        "pool.check_many(judge, [('x+1', '1+x')])\n"
+        "print(*pool.worker_pids(), pool._staff._launcher._process.pid, flush=True)\n"
+        f"pool.check_many(judge, [{SLOW!r}], 600.0)\n"
     )
     process = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        [sys.executable, str(script)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     with process:
         assert process.stdout is not None

@@ -7,14 +7,24 @@ from typing import NamedTuple
 
 from r1data.backends.math_pool import MathPool, shared_pool
 from r1data.core.errors import InputError
-from r1data.core.records import Status, Verdict
+from r1data.core.records import Verdict
 from r1data.stages.verify.choice import check_choice
+from r1data.stages.verify.code import prepare_code
+from r1data.stages.verify.engines import COMPARE, Engines, Job, MathJob, missing, verdict_of
 from r1data.stages.verify.extract import extract_answer
-from r1data.stages.verify.gym import GymJob, prepare_gym, require_gym
-from r1data.stages.verify.math import Decided, Pair, VerifyPolicy, decide
-from r1data.stages.verify.string import check_string
+from r1data.stages.verify.format import check_format
+from r1data.stages.verify.gym import prepare_gym
+from r1data.stages.verify.json_schema import check_json
+from r1data.stages.verify.judge import Judged, JudgeRow, needs_judge, settle
+from r1data.stages.verify.math import Decided, Pair, decide, gold_answer
+from r1data.stages.verify.policy import VerifyPolicy
+from r1data.stages.verify.reward_model import RewardRow
+from r1data.stages.verify.string import check_string, printable
 
-VERIFIERS = ("math", "choice", "string", "gym")
+PRELOAD = (COMPARE.partition(":")[0],)
+"""What workers should have imported before they are forked."""
+_RULED = ("math", "choice", "string", "json")
+_SECOND_OPINION = frozenset(_RULED)
 
 
 class Row(NamedTuple):
@@ -25,14 +35,11 @@ class Row(NamedTuple):
     text: str | None
     payload: str | None = None
     prefill: str | None = None
+    question: str | None = None
+    """What the model was asked: for a judge or reward model only."""
 
 
 _Memo = dict[tuple[str, str], Decided | Pair]
-
-
-class _MathJob(NamedTuple):
-    pair: Pair
-    extracted: str
 
 
 def verify(
@@ -41,13 +48,26 @@ def verify(
     verifier: str = "math",
     policy: VerifyPolicy | None = None,
     *,
-    timeout: float = 5.0,
+    timeout: float = 2.0,
     payload: str | None = None,
     prefill: str = "",
+    question: str | None = None,
 ) -> Verdict:
-    """Return the verdict on one completion. See `verify_many`."""
-    rows = [Row(verifier, gold, text, payload, prefill)]
-    return judge_rows(rows, policy or VerifyPolicy(), shared_pool, timeout)[0]
+    """Return the verdict on one completion: its status, and how it came about.
+
+    ``text`` is what the model wrote, ``gold`` the reference answer. Statuses: ``correct``;
+    ``wrong``; ``no_answer`` (nothing to judge, or the reasoning never ended); ``bad_gold`` (the
+    gold is empty or unreadable: count the row, never reward it); ``timeout`` and ``limit`` (the
+    answer asked for too much time, memory or length); ``error`` (the verifier failed). ``method``
+    says how it was decided, ``extracted`` what was judged. See `verify_many` for verifiers and
+    payloads, `VerifyPolicy` for what counts as the same answer.
+
+    >>> verify("1/2", r"So the answer is \\boxed{0.5}.").status
+    'correct'
+    """
+    rows = [Row(verifier, gold, text, payload, prefill, question)]
+    engines = Engines(policy or VerifyPolicy(), _shared(2), timeout)
+    return judge_rows(rows, engines)[0]
 
 
 def verify_many(
@@ -57,112 +77,143 @@ def verify_many(
     policy: VerifyPolicy | None = None,
     *,
     workers: int = 2,
-    timeout: float = 5.0,
+    timeout: float = 2.0,
     payloads: Sequence[str | None] | None = None,
     prefills: Sequence[str] | None = None,
+    questions: Sequence[str | None] | None = None,
 ) -> list[Verdict]:
     """Return the verdict on each completion, in order, judged in parallel.
 
-    ``verifier`` is math, choice, string or gym; ``payloads`` are their JSON (options, aliases, a
-    gym entry); ``prefills`` are what the template had put into the assistant's turn. A row never
+    ``verifier`` is one of `core.records.VERIFIERS`. ``payloads`` are their JSON: the options of a
+    choice, the aliases of a string, a JSON schema, a gym entry, the tests of a program (see each
+    verifier's module); ``prefills`` are what the template had put into the assistant's turn;
+    ``questions`` are for judges. ``timeout`` is the wall seconds of one comparison. A row never
     raises: what goes wrong with it is its status. The worker processes belong to this process and
-    are kept for the next call. Raises InputError if the sequences differ in length,
-    MissingExtraError if verifier is gym without reasoning-gym, and BackendError if no worker can be
-    started at all.
+    are kept for the next call. Raises InputError if the sequences differ in length, ConfigError
+    for an unknown verifier or a judge without a server, MissingExtraError for a library that is
+    not installed, BackendError if no worker, sandbox or server can be had at all.
     """
+    columns = (golds, texts, payloads, prefills, questions)
     count = len(golds)
-    payloads = [None] * count if payloads is None else payloads
-    prefills = [""] * count if prefills is None else prefills
-    if not count == len(texts) == len(payloads) == len(prefills):
+    if any(column is not None and len(column) != count for column in columns):
+        found = ", ".join(str(len(column)) for column in columns if column is not None)
         raise InputError(
-            f"{count} golds, {len(texts)} texts, {len(payloads)} payloads and {len(prefills)} "
-            "prefills: give one of each per row"
+            f"golds, texts, payloads, prefills and questions have {found} rows: give one of each "
+            "per row"
         )
-    rows = [
-        Row(verifier, gold, text, payload, prefill)
-        for gold, text, payload, prefill in zip(golds, texts, payloads, prefills, strict=True)
+    filled = [[None] * count if column is None else column for column in columns]
+    rows = [Row(verifier, *values) for values in zip(*filled, strict=True)]
+    engines = Engines(policy or VerifyPolicy(), _shared(workers), timeout, workers)
+    return judge_rows(rows, engines)
+
+
+def _shared(workers: int) -> Callable[[], MathPool]:
+    return lambda: shared_pool(workers, PRELOAD)
+
+
+def judge_rows(rows: Sequence[Row], engines: Engines) -> list[Verdict]:
+    """Return a verdict per row, in order."""
+    policy = engines.policy
+    missing({row.verifier for row in rows}, policy)
+    prepared = _prepare_many(rows, policy)
+    left = [number for number, found in enumerate(prepared) if not isinstance(found, Verdict)]
+    settled = engines.run([job for job in prepared if not isinstance(job, Verdict)])
+    done = dict(zip(left, settled, strict=True))
+    verdicts = [
+        found if isinstance(found, Verdict) else done[number]
+        for number, found in enumerate(prepared)
     ]
-    return judge_rows(rows, policy or VerifyPolicy(), lambda: shared_pool(workers), timeout)
+    return _second_opinions(rows, verdicts, engines) if policy.judge_url else verdicts
 
 
-def judge_rows(
-    rows: Sequence[Row], policy: VerifyPolicy, pool: Callable[[], MathPool], timeout: float
+def _second_opinions(
+    rows: Sequence[Row], verdicts: list[Verdict], engines: Engines
 ) -> list[Verdict]:
-    """Return a verdict per row, in order. ``pool`` is asked only if a worker is needed."""
-    if any(row.verifier == "gym" for row in rows):
-        require_gym()
+    """Ask the judge about rows that a rule rejected or could not judge; accepts stand."""
+    asked = [
+        number
+        for number, (row, verdict) in enumerate(zip(rows, verdicts, strict=True))
+        if row.verifier in _SECOND_OPINION and row.gold is not None and needs_judge(verdict)
+    ]
+    questions = [
+        JudgeRow(rows[n].question, rows[n].gold, rows[n].text, rows[n].prefill) for n in asked
+    ]
+    opinions = engines.judge(questions) if questions else []
+    out = list(verdicts)
+    for number, opinion in zip(asked, opinions, strict=True):
+        out[number] = settle(verdicts[number], Judged(opinion, opinion.evidence))
+    return out
+
+
+def _prepare_many(rows: Sequence[Row], policy: VerifyPolicy) -> list[Verdict | Job]:
     decided: _Memo = {}
-    verdicts: dict[int, Verdict] = {}
-    maths: dict[int, _MathJob] = {}
-    gyms: dict[int, GymJob] = {}
-    for number, row in enumerate(rows):
-        prepared = _prepare(row, policy, decided)
-        if isinstance(prepared, Verdict):
-            verdicts[number] = prepared
-        elif isinstance(prepared, GymJob):
-            gyms[number] = prepared
-        else:
-            maths[number] = prepared
-    if maths:
-        checked = pool().check_many([job.pair for job in maths.values()], timeout)
-        for (number, job), (status, method, seconds) in zip(maths.items(), checked, strict=True):
-            verdicts[number] = _verdict(status, job.extracted, method, seconds)
-    if gyms:
-        scored = pool().score_many(list(gyms.values()), timeout)
-        for (number, gym), outcome in zip(gyms.items(), scored, strict=True):
-            verdict = _verdict(outcome.status, gym.answer, outcome.method, outcome.seconds)
-            verdicts[number] = verdict.model_copy(update={"score": outcome.score})
-    return [verdicts[number] for number in range(len(rows))]
+    golds: dict[str, str] = {}
+    return [_prepare(row, policy, decided, golds) for row in rows]
 
 
-def _prepare(row: Row, policy: VerifyPolicy, decided: _Memo) -> Verdict | _MathJob | GymJob:
-    """Return the verdict of a row, or what a worker has to do for it. Never raises."""
+def _prepare(
+    row: Row, policy: VerifyPolicy, decided: _Memo, golds: dict[str, str]
+) -> Verdict | Job:
+    """Return the verdict of a row, or what is left to do for it. Never raises."""
     started = time.perf_counter()
     try:
-        prepared = _begin(row, policy, decided)
+        prepared = _begin(row, policy, decided, golds)
     except Exception as error:  # a row's fault, whatever it is, stays with the row
-        prepared = Verdict(status="error", method=f"{type(error).__name__}: {error}"[:200])
+        method = printable(f"{type(error).__name__}: {error}"[:200])
+        prepared = Verdict(status="error", method=method)
     if isinstance(prepared, Verdict):
         return prepared.model_copy(update={"seconds": time.perf_counter() - started})
     return prepared
 
 
-def _begin(row: Row, policy: VerifyPolicy, decided: _Memo) -> Verdict | _MathJob | GymJob:
-    if row.verifier not in VERIFIERS:
-        return Verdict(status="error", method=f"unknown verifier {row.verifier}")
-    text, prefill = row.text or "", row.prefill or ""
+def _begin(row: Row, policy: VerifyPolicy, decided: _Memo, golds: dict[str, str]) -> Verdict | Job:
+    text, prefill, extract = row.text or "", row.prefill or "", policy.extract
+    if row.verifier == "judge":
+        return JudgeRow(row.question, row.gold, text, prefill)
+    if row.verifier == "reward-model":
+        return RewardRow([{"role": "user", "content": row.question or ""}], text, prefill)
     if row.verifier == "gym":
-        return prepare_gym(row.payload, text, policy.extract, prefill)
+        return prepare_gym(row.payload, text, extract, prefill)
+    if row.verifier == "code":
+        return prepare_code(row.payload, text, extract, prefill)
+    if row.verifier == "format":
+        return check_format(row.payload, text, extract, prefill)
+    if row.verifier == "json":
+        return check_json(row.gold, row.payload, text, extract, prefill)
     if row.gold is None or not str(row.gold).strip():
         return Verdict(status="bad_gold", method="empty")
     gold = str(row.gold)
     if row.verifier == "math":
-        return _begin_math(gold, text, prefill, policy, decided)
+        return _begin_math(gold, text, prefill, policy, decided, golds)
     if row.verifier == "choice":
-        options = _strings(row.payload, "options")
-        return check_choice(gold, text, options, policy.extract, prefill)
-    aliases = _strings(row.payload, "aliases")
-    return check_string(gold, text, aliases, policy.extract, prefill)
+        return check_choice(gold, text, _strings(row.payload, "options"), extract, prefill)
+    return check_string(gold, text, _strings(row.payload, "aliases"), extract, prefill)
 
 
 def _begin_math(
-    gold: str, text: str, prefill: str, policy: VerifyPolicy, decided: _Memo
-) -> Verdict | _MathJob:
+    gold: str,
+    text: str,
+    prefill: str,
+    policy: VerifyPolicy,
+    decided: _Memo,
+    golds: dict[str, str],
+) -> Verdict | MathJob:
+    if gold not in golds:
+        golds[gold] = gold_answer(gold)
     extracted = extract_answer(text, policy.extract, prefill)
     if extracted is None:
-        return Verdict(status="no_answer")
-    key = (gold, extracted)
+        empty = not golds[gold].strip()
+        return Verdict(status="bad_gold", method="empty") if empty else Verdict(status="no_answer")
+    key = (golds[gold], extracted)
     if key not in decided:
-        decided[key] = decide(gold, extracted, policy)
+        decided[key] = decide(*key, policy)
     found = decided[key]
-    if isinstance(found, Pair):
-        return _MathJob(found, extracted)
-    return _verdict(found.status, extracted, found.method, 0.0)
-
-
-def _verdict(status: Status, extracted: str, method: str, seconds: float) -> Verdict:
-    score = {"correct": 1.0, "wrong": 0.0}.get(status)
-    return Verdict(status=status, extracted=extracted, method=method, score=score, seconds=seconds)
+    shown = printable(extracted)
+    return (
+        MathJob(found, shown)
+        if isinstance(found, Pair)
+        else verdict_of(found.status, shown, found.method, 0.0)
+    )
 
 
 def _strings(payload: str | None, key: str) -> list[str]:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import Literal
 
 from r1data.core.text import split_thinking
+from r1data.stages.verify.stated import is_bare, refine, stated
+from r1data.stages.verify.units import parse_unit
 
 Extract = Literal["any", "marked"]
 
@@ -18,7 +20,8 @@ _OPEN_TAG = "<answer>"
 
 # Bounded spaces: two unbounded runs side by side would be quadratic.
 _PHRASE = re.compile(
-    r"\banswer\s{0,4}(?:\*\*)?\s{0,4}(?:is|are|was|=|:)"
+    r"\banswer\s{0,4}(?=\\[\[(]|\$)|\b(?:answer|result)\s{0,4}(?:[*_]{1,2})?\s{0,4}(?:is|are|was|=|:)"
+    r"|[\[【(](?:정답|답|최종 답|答案|解答|答え|answer)[\]】)]"
     r"|(?<!대)(?:정답|해답|답)\s{0,4}(?:\*\*)?\s{0,4}(?:은|는|이|:|：)"
     r"|答案\s{0,4}(?:\*\*)?\s{0,4}(?:是|为|為|:|：)"
     r"|(?<![回解])答\s{0,4}(?:\*\*)?\s{0,4}[:：]"
@@ -28,13 +31,13 @@ _PHRASE = re.compile(
     re.IGNORECASE,
 )
 _LEAD = re.compile(
-    r"^[\s*_`:：=>]*"
+    r"^[\s*_`:：=>#]*(?:(?:the\s+)?final answer[\s*_:]*)?"
     r"(?:(?:approximately|about|equal to|simply|therefore|thus|indeed|약|총|모두|大约|约)\s*)?"
     r"[\s*_`]*",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
-    r"[。！!?？;；](?!\w)|\.(?=\s|$|\*|[가-힣])|[,，]?\s+(?:because|since|which|so that|where|as)\b"
+    r"[。！？；](?!\w)|\?(?!\w)|(?<![\d)}\s])!(?![\w=])|\.(?=\s|$|\*|[가-힣])|[,，]?\s+(?:because|since|which|so that|where|as)\b"
 )
 _COPULA = re.compile(
     r"\s*(?:입니다|이다|이에요|예요|이예요|임|이며|가\s*됩니다|이\s*됩니다|됩니다)$"
@@ -47,6 +50,23 @@ _NUMBER = re.compile(
 )
 _DIGIT_IN_WORD = re.compile(r"[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?\s?[%％]?")
 _DELIMITED = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_PERCENT = re.compile(r"\s*\$?\s*(\\?[%％]|percent\b|pct\b|퍼센트)")
+_JOINING = re.compile(
+    r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])|^[\s$.\\()\[\]]*[,;、，]|[와과및和与]|또는|^[\s$]*$"
+)
+_CORRECTION = re.compile(
+    r"\b(?:wait|no|actually|correct\w*|sorry|hmm|instead|mistake|should|but|let me|recheck|oops|not|then)\b"
+    r"|아니|잠깐|다시|정정|수정|틀|不|错|更正|修正|等等|違|訂正|待|\n\s*\n|[.。]\s",
+    re.IGNORECASE,
+)
+_FINAL = re.compile(r"\bfinal answer\b(?! is in)", re.IGNORECASE)
+_ROLE = re.compile(r"<\|[^|<>\n]{1,40}\|>")
+_CUT = re.compile(
+    r",?\s*(?:\(?i\.e\.?|\(?that is\b|, not\b|, instead of|, rather than).*", re.DOTALL
+)
+_GOES_ON = re.compile(r"\s*(?:,|;|or\b|and\b|또는|와|과|及|和|或)\s*(?:and\s+|or\s+)?[$\\\d(]")
+_OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{$")
+_MAX_GAP = 70
 _WINDOW = 4000
 _LINE = 600
 
@@ -62,16 +82,30 @@ def extract_answer(text: str, extract: Extract = "any", prefill: str = "") -> st
     part = answer_part(text, prefill)
     if part is None:
         return None
-    found = marked(part)
-    if found is None and extract == "any":
-        found = phrase(part) or bold(part) or last_number(part)
-    return found or None
+    if extract == "marked":
+        return marked(part)
+    box = part.rfind("\\boxed")
+    if box >= 0 and (final := _FINAL.search(part, box)):
+        said = phrase(part[final.start() :])
+        if said and _TELLING.search(said):
+            return said
+    return _refined(marked(part)) or phrase(part) or bold(part) or stated(part)
+
+
+def _refined(found: str | None) -> str | None:
+    """Return the answer in a box that says more: ``\\boxed{\\text{The area is } 5}``."""
+    if found is None or "\\begin" in found or (is_bare(found) and not _PHRASE.match(found)):
+        return found
+    said = phrase(found) or refine(found)
+    return said if said and _TELLING.search(said) else found
 
 
 def answer_part(text: str, prefill: str = "") -> str | None:
     """Return what follows the reasoning, or None if the reasoning never ended or nothing does."""
     span = split_thinking(text, prefill).answer
-    return text[slice(*span)].strip() or None if span else None
+    if span is None:
+        return None
+    return _ROLE.split(text[slice(*span)], maxsplit=1)[0].strip() or None
 
 
 def marked(part: str) -> str | None:
@@ -80,16 +114,20 @@ def marked(part: str) -> str | None:
 
 
 def boxed(part: str) -> str | None:
-    r"""Return the content of the last non-empty ``\boxed`` or ``\fbox``, outermost of a nest.
+    r"""Return the content of the last non-empty ``\\boxed`` or ``\\fbox``, outermost of a nest.
 
-    A box that is never closed counts if no other comes after it; its content ends with the line.
+    Boxes that commas or "and" join to the last one belong to it. A box that is never closed counts
+    if no other comes after it; its content ends with the line.
     """
     spans, unclosed = _box_spans(part)
-    for start, end in reversed(spans):
+    for number in range(len(spans) - 1, -1, -1):
+        start, end = spans[number]
         if content := strip_delimiters(part[start:end]):
             if unclosed is not None and unclosed > start:
                 break
-            return content
+            if percent := _PERCENT.match(part, end + 1):
+                return content + percent[1]
+            return ", ".join([*_joined_before(part, spans[: number + 1]), content])
     if unclosed is not None:
         content = strip_delimiters(re.split(r"[\n$]", part[unclosed:], maxsplit=1)[0])
         if content:
@@ -97,6 +135,21 @@ def boxed(part: str) -> str | None:
         return next((c for s, e in reversed(spans) if (c := strip_delimiters(part[s:e]))), None)
     bare = _last(_BARE_BOX, part)
     return strip_delimiters(bare.group(1)) if bare else None
+
+
+def _joined_before(part: str, spans: list[tuple[int, int]]) -> list[str]:
+    """Return the boxes before the last of the spans that only commas or "and" part from it."""
+    out: list[str] = []
+    for (start, end), (following, _) in zip(spans[-2::-1], spans[:0:-1], strict=False):
+        gap = _OPENING_BOX.sub("", part[end + 1 : following])
+        if len(gap) > _MAX_GAP or not _JOINING.search(gap) or _CORRECTION.search(gap):
+            break
+        content = strip_delimiters(part[start:end])
+        if not content or content in out or len(out) > 60:
+            break
+        out.append(content)
+    last = strip_delimiters(part[slice(*spans[-1])])
+    return [] if last in out else out[::-1]
 
 
 def _box_spans(part: str) -> tuple[list[tuple[int, int]], int | None]:
@@ -144,13 +197,24 @@ def _after_phrases(part: str) -> Iterator[str]:
 
 def _said(rest: str) -> str | None:
     delimited = _DELIMITED.match(rest)
-    if delimited:
-        return strip_delimiters(delimited.group())
+    if delimited and not _GOES_ON.match(rest, delimited.end()):
+        return strip_delimiters(delimited.group() + _suffix(rest[delimited.end() :]))
     line = rest.split("\n", 1)[0]
     end = _SENTENCE_END.search(line)
     line = line[: end.start()] if end else line
-    line = line.replace("**", "").replace("`", "").strip(" \t.。:：,，")
-    return strip_delimiters(_COPULA.sub("", line)) or None
+    line = _CUT.sub("", line.replace("**", "").replace("`", "")).strip(" \t:：,，")
+    line = line.rstrip(".。")
+    return strip_delimiters(refine(line) or "") or None
+
+
+def _suffix(rest: str) -> str:
+    """Return the percent sign or unit that follows a formula."""
+    found = re.match(r"\s{0,2}(?:[%％]|percent\b|[A-Za-z가-힣一-鿿°]{1,12}(?=[\s.,。]|$))", rest)
+    return (
+        found[0]
+        if found and (parse_unit(found[0]) or "%" in found[0] or "percent" in found[0])
+        else ""
+    )
 
 
 def bold(part: str) -> str | None:

@@ -1,0 +1,355 @@
+"""Comparing two answers with computer algebra: what runs inside a worker of the pool.
+
+The shape of an answer (`structure`) is compared by our own rules, its leaves by `leaf.quick`, and
+only what is left, expressions, by math-verify's parser and numerical evaluation.
+"""
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
+from typing import TypeVar
+
+from r1data.backends import math_compare
+from r1data.stages.verify.forms import Form, split
+from r1data.stages.verify.latex import tidy, to_latex
+from r1data.stages.verify.leaf import is_text, quick, same_rounding
+from r1data.stages.verify.policy import VerifyPolicy
+from r1data.stages.verify.realsets import Piece, RealSet, real_set
+from r1data.stages.verify.structure import (
+    Group,
+    Leaf,
+    Node,
+    Relation,
+    Union,
+    parameters,
+    parse_answer,
+)
+from r1data.stages.verify.units import comparable
+
+Same = Callable[[str, str], bool]
+_T = TypeVar("_T")
+
+_SUBSCRIPT = re.compile(r"_\s?(?:\{[^{}]*\}|\w)")
+_APPLIED = re.compile(r"[A-Za-z]\s?'*\s?\([^()]*\)")
+_NAME = re.compile(r"[A-Za-z\s\\|:()',/{}°가-힣一-鿿ぁ-ヿ.\[\]-]+")
+_SCRIPTED = re.compile(r"^([A-Za-z]+)_")
+_MAX_MATCHES = 60
+
+
+def judge_pair(gold: str, answer: str, policy: str) -> tuple[str, str, None]:
+    """Return (status, method, None) of two answers; ``policy`` is a VerifyPolicy as JSON.
+
+    Never symmetric: the gold's form leads. Without a time limit: run it in a worker.
+    """
+    rules = VerifyPolicy.model_validate_json(policy)
+    ours, theirs = tidy(gold), tidy(answer)
+    rename = parameters(ours) or parameters(theirs)
+
+    def same(one: str, other: str) -> bool:
+        return same_leaf(one, other, rules, rename)
+
+    node = parse_answer(ours)
+    if isinstance(node, Leaf) and not readable(node.text):
+        return "bad_gold", "unparsed", None
+    if same_nodes(node, parse_answer(theirs), same, rules):
+        return "correct", "sympy", None
+    if "matrix" in ours and "matrix" in theirs and math_compare.same_relation(ours, theirs):
+        return "correct", "sympy", None
+    return "wrong", "sympy", None
+
+
+def readable(text: str) -> bool:
+    """Return whether a leaf is words or an expression that can be parsed."""
+    form = split(text)
+    return is_text(form.text) or math_compare.parse(to_latex(form.text)) is not None
+
+
+def same_leaf(gold: str, answer: str, policy: VerifyPolicy, rename: bool = False) -> bool:
+    """Return whether two answers without structure are the same."""
+    g, a = split(gold), split(answer)
+    if decided := quick(g, a, policy):
+        return decided.status == "correct"
+    if comparable(g.unit, a.unit) and g.unit != a.unit and not _angles(g, a):
+        return False
+    if is_text(a.text) or g.percent != a.percent:
+        return False
+    return same_expression(g, a, policy, rename)
+
+
+def _angles(g: Form, a: Form) -> bool:
+    return {u.dimension for u in (g.unit, a.unit) if u} == {"angle", "radian"}
+
+
+def same_expression(g: Form, a: Form, policy: VerifyPolicy, rename: bool) -> bool:
+    """Return whether two expressions have the same value, or the same at every point tried."""
+    gold, answer = to_latex(g.text), to_latex(a.text)
+    if gold.count("'") != answer.count("'"):
+        return False  # the parser drops primes
+    one, other = math_compare.value(gold), math_compare.value(answer)
+    if one is not None and other is not None:
+        return _same_value(g, a, one, other, policy)
+    return math_compare.same_function(gold, answer, rename)
+
+
+def _same_value(
+    g: Form, a: Form, one: complex | Fraction, other: complex | Fraction, policy: VerifyPolicy
+) -> bool:
+    if _degrees(g) != _degrees(a):
+        # An angle without a unit is in radians if pi stands in it, in degrees otherwise.
+        one, other = _in_degrees(g, one), _in_degrees(a, other)
+    if math_compare.close(one, other):
+        return True
+    if isinstance(one, Fraction) and isinstance(other, Fraction):
+        return same_rounding(one, g.text, other, a.text, policy)
+    return False
+
+
+def _degrees(form: Form) -> bool:
+    return form.unit is not None and form.unit.dimension == "angle"
+
+
+def _in_degrees(form: Form, value: complex | Fraction) -> complex | Fraction:
+    radian = form.unit is not None and form.unit.dimension == "radian"
+    if radian or (not _degrees(form) and "pi" in form.text):
+        return math_compare.in_degrees(value)
+    return value
+
+
+def same_nodes(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bool:
+    """Return whether two answers of any shape are the same; ``same`` compares their leaves."""
+    if isinstance(gold, Leaf) and isinstance(answer, Leaf):
+        return same(gold.text, answer.text)
+    sets = _same_sets(gold, answer, same, policy)
+    if sets is not None:
+        return sets
+    if isinstance(gold, Relation) or isinstance(answer, Relation):
+        return _same_relations(gold, answer, same, policy)
+    if isinstance(gold, Group) or isinstance(answer, Group):
+        return _same_groups(_as_group(gold), _as_group(answer), same, policy)
+    return False
+
+
+def _same_sets(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bool | None:
+    """Compare sets of reals; None if either is none, or both might as well be points or lists."""
+    ours, theirs = real_set(gold), real_set(answer)
+    if ours is None or theirs is None or not (ours.explicit or theirs.explicit):
+        return None
+    if not (ours.explicit and theirs.explicit):
+        finite = [s for s in (ours, theirs) if not s.explicit and _is_finite(s)]
+        if policy.interval == "strict" or (finite and not _contains_sets(gold, answer)):
+            return None
+    if ours.variable and theirs.variable and ours.variable != theirs.variable:
+        return False
+    return _match(ours.pieces, theirs.pieces, lambda g, a: _same_piece(g, a, same))
+
+
+def _is_finite(found: RealSet) -> bool:
+    return all(piece.low == piece.high and piece.low is not None for piece in found.pieces)
+
+
+def _contains_sets(gold: Node, answer: Node) -> bool:
+    return isinstance(gold, Union) or isinstance(answer, Union)
+
+
+def _same_piece(gold: Piece, answer: Piece, same: Same) -> bool:
+    if (gold.low_closed, gold.high_closed) != (answer.low_closed, answer.high_closed):
+        return False
+    for ours, theirs in ((gold.low, answer.low), (gold.high, answer.high)):
+        if (ours is None) != (theirs is None):
+            return False
+        if ours is not None and theirs is not None and not same(ours, theirs):
+            return False
+    return True
+
+
+def _same_relations(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bool:
+    if isinstance(gold, Relation) and isinstance(answer, Relation):
+        if "=" in gold.signs and "=" in answer.signs:
+            return _same_equations(gold, answer, same, policy)
+        if _same_signs(gold, answer) and all(
+            same_nodes(parse_answer(one), parse_answer(other), same, policy)
+            for one, other in zip(gold.sides, _facing(gold, answer).sides, strict=True)
+        ):
+            return True
+    ours, theirs = value_of(gold), value_of(answer)
+    if ours is gold and theirs is answer:
+        return _same_inequality(gold, answer)
+    return same_nodes(ours, theirs, same, policy)
+
+
+def _same_signs(gold: Relation, answer: Relation) -> bool:
+    return gold.signs == _facing(gold, answer).signs
+
+
+_MIRROR = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
+
+
+def _facing(gold: Relation, answer: Relation) -> Relation:
+    """Return the answer read from right to left if that is how its signs match the gold's."""
+    turned = tuple(_MIRROR.get(sign, sign) for sign in reversed(answer.signs))
+    if answer.signs != gold.signs and turned == gold.signs:
+        return Relation(tuple(reversed(answer.sides)), turned)
+    return answer
+
+
+def _same_equations(gold: Relation, answer: Relation, same: Same, policy: VerifyPolicy) -> bool:
+    answer = _same_argument(gold, answer)
+    ours, theirs = value_of(gold), value_of(answer)
+    named = ours is not gold and theirs is not answer
+    if named and _same_names(gold.sides[0], answer.sides[0]):
+        if same_nodes(ours, theirs, same, policy):
+            return True
+        if gold.sides[0] == answer.sides[0]:
+            return False
+    if len(gold.signs) > 1 or len(answer.signs) > 1:
+        return False
+    return math_compare.same_equation(
+        *(to_latex(split(side).text) for side in (*gold.sides, *answer.sides))
+    )
+
+
+_FUNCTION_OF = re.compile(r"([A-Za-z]'*)\s?\(\s?([A-Za-z])\s?\)")
+
+
+def _same_argument(gold: Relation, answer: Relation) -> Relation:
+    """Write ``f(t)=t^2`` in the gold's argument."""
+    one, other = _FUNCTION_OF.fullmatch(gold.sides[0]), _FUNCTION_OF.fullmatch(answer.sides[0])
+    if not one or not other or one[1] != other[1] or one[2] == other[2]:
+        return answer
+    letter = re.compile(rf"(?<![A-Za-z\\]){other[2]}(?![A-Za-z])")
+    return Relation(tuple(letter.sub(one[2], side) for side in answer.sides), answer.signs)
+
+
+def _same_names(gold: str, answer: str) -> bool:
+    """Return whether two left-hand sides may name the same thing: f(x), y and f(t) may."""
+    if "\\" in gold and "\\" in answer:
+        return "".join(gold.split()) == "".join(answer.split())
+    if gold == answer or "(" in gold + answer:
+        return True
+    one, other = gold.strip(), answer.strip()
+    short = len(one) == 1 and len(other) == 1 and one.isascii() and other.isascii()
+    return not short or ("y" in (one, other) and one.lower() in "yfgh" and other.lower() in "yfgh")
+
+
+def _same_inequality(gold: Node, answer: Node) -> bool:
+    """Ask math-verify about inequalities that are not solved for their variable."""
+    if not isinstance(gold, Relation) or not isinstance(answer, Relation):
+        return False
+    if {"=", "\\in", "\\equiv"} & set(gold.signs + answer.signs):
+        return False
+    texts = [
+        " ".join(part for pair in zip(node.sides, (*node.signs, ""), strict=True) for part in pair)
+        for node in (gold, answer)
+    ]
+    return math_compare.same_relation(to_latex(texts[0]), to_latex(texts[1]))
+
+
+def value_of(node: Node) -> Node:
+    """Return what ``x = 5`` says of x; a node that is no such statement as it is."""
+    if not isinstance(node, Relation):
+        return node
+    sides, signs = node.sides, node.signs
+    if signs[0] == "\\in" and len(signs) == 1 and is_name(sides[0]):
+        return parse_answer(sides[1])
+    if any(sign not in ("=", "\\approx", "\\equiv", "\\to", "\\sim") for sign in signs):
+        return node
+    if not is_name(sides[0]):
+        if len(sides) == 2 and is_name(sides[1]) and len(sides[1]) < 3:
+            return parse_answer(sides[0])
+        if not _is_number(sides[0]) or not _is_number(sides[-1]):
+            return node
+    last = max((place for place, sign in enumerate(signs) if sign == "="), default=len(signs) - 1)
+    return parse_answer(sides[last + 1])
+
+
+def _is_number(text: str) -> bool:
+    form = split(text)
+    if re.fullmatch(r"[\d\s+*/.()mod-]+", form.text):
+        return True
+    return math_compare.value(to_latex(form.text)) is not None or "{vmatrix}" in text
+
+
+@lru_cache(maxsize=4096)
+def is_name(text: str) -> bool:
+    """Return whether a left-hand side only names something: ``x_1``, ``f(2)``, ``|AB|``, words."""
+    short = _APPLIED.sub("f", _SUBSCRIPT.sub("", _SUBSCRIPT.sub("", text)))
+    return bool(_NAME.fullmatch(short)) and any(c.isalpha() for c in short) and " - " not in short
+
+
+def _as_group(node: Node) -> Group:
+    return node if isinstance(node, Group) else Group("list", (node,))
+
+
+def _same_groups(gold: Group, answer: Group, same: Same, policy: VerifyPolicy) -> bool:
+    if len(gold.items) == 1 and len(answer.items) > 1 and answer.kind == "list":
+        return all(same_nodes(gold.items[0], item, same, policy) for item in answer.items)
+    ours, theirs = assignments(gold), assignments(answer)
+    if ours and theirs and set(ours) == set(theirs):
+        return all(same_nodes(ours[name], theirs[name], same, policy) for name in ours)
+    one = Group(gold.kind, tuple(map(value_of, gold.items)), gold.brackets)
+    other = Group(answer.kind, tuple(map(value_of, answer.items)), answer.brackets)
+    one, other = _unwrapped(one, other), _unwrapped(other, one)
+
+    def nodes(left: Node, right: Node) -> bool:
+        return same_nodes(left, right, same, policy)
+
+    if _ordered(one, other, ours or theirs, policy):
+        return len(one.items) == len(other.items) and all(
+            nodes(left, right) for left, right in zip(one.items, other.items, strict=True)
+        )
+    return _match(_distinct(one), _distinct(other), nodes)
+
+
+def _unwrapped(group: Group, other: Group) -> Group:
+    """Look into a list of one tuple or set if the other side has several members."""
+    inner = group.items[0] if len(group.items) == 1 else None
+    if isinstance(inner, Group) and len(other.items) != 1:
+        return Group(inner.kind, tuple(map(value_of, inner.items)), inner.brackets)
+    return group
+
+
+def _ordered(
+    gold: Group, answer: Group, names: dict[str, Node] | None, policy: VerifyPolicy
+) -> bool:
+    kinds = {gold.kind, answer.kind}
+    if kinds & {"tuple", "interval"}:
+        return True
+    if names and len({_SCRIPTED.sub(r"\1", name) for name in names}) > 1:
+        return not any(_SCRIPTED.match(name) for name in names)
+    return policy.order == "given" and kinds == {"list"}
+
+
+def assignments(group: Group) -> dict[str, Node] | None:
+    """Return what a group of equations says of each of its names, if they are different names."""
+    named = {
+        item.sides[0].strip(): value_of(item)
+        for item in group.items
+        if isinstance(item, Relation) and value_of(item) is not item and len(item.signs) == 1
+    }
+    return named if len(named) == len(group.items) > 1 else None
+
+
+def _distinct(group: Group) -> tuple[Node, ...]:
+    return tuple(dict.fromkeys(group.items))
+
+
+def _match(gold: tuple[_T, ...], answer: tuple[_T, ...], same: Callable[[_T, _T], bool]) -> bool:
+    """Return whether members can be paired off, in any order."""
+    if len(gold) != len(answer):
+        return False
+    rest = list(answer)
+    missing = []
+    for member in gold:  # equal as text first: it leaves few for computer algebra
+        if member in rest:
+            rest.remove(member)
+        else:
+            missing.append(member)
+    if len(missing) > _MAX_MATCHES:
+        return False
+    for member in missing:
+        found = next((other for other in rest if same(member, other)), None)
+        if found is None:
+            return False
+        rest.remove(found)
+    return True
