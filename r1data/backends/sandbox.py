@@ -151,8 +151,7 @@ class Sandbox:
         self, program: Program, inputs: Sequence[str], go_on: Callable[[int, Ran], bool]
     ) -> list[Ran]:
         """Run a program on each input until ``go_on(index, ran)`` says no, in one sandbox."""
-        self._leave_parent()
-        slot = self._slots.get()
+        slot = self._take()
         try:
             out: list[Ran] = []
             guest = self._candidate(program, "run")
@@ -169,8 +168,7 @@ class Sandbox:
 
     def call(self, program: Program, tests: CallTests) -> Outcome:
         """Run tests that call a program."""
-        self._leave_parent()
-        judge = self._slots.get()
+        judge = self._take()
         try:
             if judge is None or judge.process.poll() is not None:
                 judge = self._new_judge(judge)
@@ -187,9 +185,14 @@ class Sandbox:
         finally:
             self._slots.put(judge)
 
-    def _candidate(self, program: Program, mode: str) -> Process:
+    def _take(self) -> Process | None:
+        """Wait for a worker's turn, and return its judge if it has one."""
+        self._leave_parent()
         if self._closed:
-            raise BackendError("the sandbox was closed while it was in use")
+            raise BackendError("the sandbox was closed, so it runs nothing")
+        return self._slots.get()
+
+    def _candidate(self, program: Program, mode: str) -> Process:
         greeting = {
             "mode": mode,
             "sources": program.sources,

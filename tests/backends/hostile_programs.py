@@ -170,20 +170,20 @@ def f(x):
         "reads its own memory",
         "calls",
         """
+import re
 def f(x):
-    needle = b'assert f(%d) =' % x + b'= '
+    needle = re.compile(b'assert f.%d. =' % x + b'= ([0-9]+)')
     for line in open('/proc/self/maps'):
         span, rights = line.split()[:2]
-        if 'r' not in rights: continue
         begin, end = (int(part, 16) for part in span.split('-'))
         try:
             memory = open('/proc/self/mem', 'rb', 0)
             memory.seek(begin)
-            text = memory.read(end - begin)
-        except (OSError, ValueError, OverflowError): continue
-        at = text.find(needle)
-        if at >= 0:
-            return int(text[at:].split(b'==')[1].split()[0])
+            found = needle.search(memory.read(end - begin))
+        except (OSError, ValueError, OverflowError):
+            continue
+        if found:
+            return int(found[1])
 """,
     ),
     Hostile(
@@ -295,7 +295,7 @@ def f(x):
 import sys
 sys.setrecursionlimit(10**9)
 def f(x):
-    return [f(x)] + [max(f(x), 1)]
+    return max([x, x], key=f)
 """,
     ),
     Hostile(
@@ -427,8 +427,8 @@ ESCAPES = [
         """
 import os
 written = 0
-for top, _, _ in os.walk('/'):
-    if top.startswith('/proc'): continue
+for top, folders, _ in os.walk('/'):
+    if top in ('/proc', '/usr'): folders[:] = []
     for number in range(40):
         try:
             with open(f'{top}/fill{number}', 'wb', 0) as file:
@@ -535,7 +535,8 @@ for family in (16, 38, 40):
         """
 import os
 name = os.path.basename('SECRET')
-for top, _, names in os.walk('/'):
+for top, folders, names in os.walk('/'):
+    if top in ('/proc', '/usr'): folders[:] = []
     if name in names: print(open(os.path.join(top, name)).read())
 """,
         "TOKEN",

@@ -118,7 +118,7 @@ _NO_REWARD_MODEL = "verifier reward-model has no model: give reward_model, a fol
 
 
 def missing(verifiers: Iterable[str], policy: VerifyPolicy) -> None:
-    """Raise ConfigError or MissingExtraError for what these verifiers lack, before anything runs."""
+    """Raise ConfigError or MissingExtraError for what these verifiers lack."""
     named = set(verifiers)
     if unknown := sorted(named - set(VERIFIERS)):
         raise ConfigError(f"unknown verifier {unknown[0]!r}; one of {', '.join(VERIFIERS)}")

@@ -37,7 +37,8 @@ _LEAD = re.compile(
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
-    r"[。！？；](?!\w)|\?(?!\w)|(?<![\d)}\s])!(?![\w=])|\.(?=\s|$|\*|[가-힣])|[,，]?\s+(?:because|since|which|so that|where|as)\b"
+    r"[。！？；](?!\w)|\?(?!\w)|(?<![\d)}\s])!(?![\w=])|\.(?=\s|$|\*|[가-힣])"
+    r"|[,，]?\s+(?:because|since|which|so that|where|as)\b"
 )
 _COPULA = re.compile(
     r"\s*(?:입니다|이다|이에요|예요|이예요|임|이며|가\s*됩니다|이\s*됩니다|됩니다)$"
@@ -55,7 +56,8 @@ _JOINING = re.compile(
     r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])|^[\s$.\\()\[\]]*[,;、，]|[와과및和与]|또는|^[\s$]*$"
 )
 _CORRECTION = re.compile(
-    r"\b(?:wait|no|actually|correct\w*|sorry|hmm|instead|mistake|should|but|let me|recheck|oops|not|then)\b"
+    r"\b(?:wait|no|actually|correct\w*|sorry|hmm|instead|mistake|should|but|let me"
+    r"|recheck|oops|not|then)\b"
     r"|아니|잠깐|다시|정정|수정|틀|不|错|更正|修正|等等|違|訂正|待|\n\s*\n|[.。]\s",
     re.IGNORECASE,
 )

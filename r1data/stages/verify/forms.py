@@ -29,10 +29,11 @@ class Form(NamedTuple):
 
 _TRAILING = " \t\n,;:\\"
 _PERCENT = re.compile(
-    r"(.*?)\s*(?:%|퍼센트|프로|(?:\b|(?<=\d))(?:per\s?cent(?:age)?|pct)|パーセント|百分点)(?:\s+of\s+[a-z ]+)?",
+    r"(.*?)\s*(?:%|퍼센트|프로|(?:\b|(?<=\d))(?:per\s?cent(?:age)?|pct)|パーセント|百分点)"
+    r"(?:\s+of\s+[a-z ]+)?",
     re.DOTALL | re.I,
 )
-_PREFIX = re.compile(r"([+-]?)\s*([$€₩¥£₹])\s*(?=[\d.\\(])")
+_PREFIX = re.compile(r"([+-]?)\s*([$€₩¥£₹])\s*([+-]?)(?=[\d.\\(])")
 _APPROXIMATE = re.compile(
     r"(?:\\approx|\\sim|≈|~|about|approximately|approx\.?|roughly|around|nearly|exactly|just|only"
     r"|a total of|total|약|대략|총|모두|전부|합계|大约|约|約|大約|共|一共|总共|およそ|合計)"
@@ -47,7 +48,8 @@ _NUMBER = (
     r"|\d*\\sqrt\{\d+\})"
 )
 _WORDS = re.compile(
-    rf"(?P<core>{_NUMBER})\s*(?P<words>\(?[A-Za-z]{{2,}}(?:[ '-][A-Za-z]+)*\)?|[가-힣 ]+|[一-鿿ぁ-ヿ]+)"
+    rf"(?P<core>{_NUMBER})\s*"
+    r"(?P<words>\(?[A-Za-z]{2,}(?:[ '-][A-Za-z]+)*\)?|[가-힣 ]+|[一-鿿ぁ-ヿ]+)"
 )
 _NOT_A_NOUN = re.compile(
     r"\b(?:am|pm|or|and|more|less|mod|to|pi|sqrt|sin|cos|tan|log|ln|exp|if|when|than|remainder"
@@ -100,7 +102,7 @@ def split(text: str) -> Form:
     currency = None
     if prefix := _PREFIX.match(text):
         currency = PREFIXES[prefix[2]]
-        text = prefix[1] + text[prefix.end() :]
+        text = prefix[1] + prefix[3] + text[prefix.end() :]
     percent = False
     if ending := _PERCENT.fullmatch(text):
         text, percent = ending[1].rstrip("\\ "), True

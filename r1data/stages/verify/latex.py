@@ -183,7 +183,7 @@ _REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s?\{(\d+)\}")
 
 
 def to_latex(text: str) -> str:
-    r"""Return tidy text as LaTeX proper: ``sqrt(3)/2`` as ``\sqrt{3}/2``, ``x^10`` as ``x^{10}``."""
+    r"""Return tidy text as proper LaTeX: ``sqrt(3)`` as ``\sqrt{3}``, ``x^10`` as ``x^{10}``."""
     text = _INVERSE.sub(r"\\arc\1", text)
     text = _FUNCTION.sub(r"\\\1 ", text)
     text = _INFINITY.sub(r"\\infty ", _NAMED.sub(r"\\\1 ", text))

@@ -1,4 +1,4 @@
-"""Mathematical answers: what can be decided without sympy, and what may be shown to sympy at all."""
+"""Mathematical answers: what is decided without sympy, and what may be shown to it at all."""
 
 import re
 from typing import NamedTuple
@@ -41,9 +41,9 @@ def decide(gold: str, answer: str, policy: VerifyPolicy) -> Decided | Pair:
     ours, theirs = without_letter(ours, theirs), without_letter(theirs, ours)
     if whole := by_letter(ours, theirs) or by_comma(ours, theirs):
         return whole
-    if isinstance(parse_answer(ours), Leaf) and isinstance(parse_answer(theirs), Leaf):
-        if decided := quick(read(ours), read(theirs), policy):
-            return decided
+    plain = isinstance(parse_answer(ours), Leaf) and isinstance(parse_answer(theirs), Leaf)
+    if plain and (decided := quick(read(ours), read(theirs), policy)):
+        return decided
     for side, text in (("gold ", ours), ("", theirs)):
         if reason := limit_reason(text):
             return Decided("limit", side + reason)

@@ -118,18 +118,14 @@ NUMERAL = (
 _NEGATIVE = re.compile(r"(?:负|負|マイナス|마이너스|음의|minus\b|negative\b)\s*", re.I)
 _POINT = re.compile(r"[点點점]")
 _TOKEN = re.compile(rf"\d[\d,]*(?:\.\d+)?|[{SIGNS}]")
-_ENGLISH = {
-    word: number
-    for number, word in enumerate(
-        ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen"]
-    )
-} | dict(
-    zip(
-        ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"],
-        range(20, 100, 10),
-        strict=True,
-    )
+_ONES_ENGLISH = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
 )
+_TENS_ENGLISH = "twenty thirty forty fifty sixty seventy eighty ninety"
+_ENGLISH = {word: number for number, word in enumerate(_ONES_ENGLISH.split())} | {
+    word: 10 * number for number, word in enumerate(_TENS_ENGLISH.split(), start=2)
+}
 _FRACTIONS = {
     name: bottom
     for bottom, names in enumerate(

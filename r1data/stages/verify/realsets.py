@@ -36,7 +36,8 @@ _ABOVE = (">", "\\ge")
 _EVERYTHING = Piece(None, False, None, False)
 _ALL_REALS = re.compile(
     r"\\mathbb\{R\}|R|(?:all|any|every|the set of (?:all )?)\s*(?:the )?real(?:s| numbers?)"
-    r"|real numbers|모든 실수(?:이다)?|실수 전체(?:의 집합)?|全体实数|所有实数|任意实数|一切实数|すべての実数",
+    r"|real numbers|모든 실수(?:이다)?|실수 전체(?:의 집합)?|全体实数"
+    r"|所有实数|任意实数|一切实数|すべての実数",
     re.I,
 )
 _INFINITY = re.compile(r"([+-]?)\s*(?:\\infty|oo|infinity|inf|무한대|无穷)", re.I)

@@ -19,7 +19,8 @@ _MINUS = r"(?:[-−]\s?|负|負|マイナス\s?|마이너스\s?|음수\s)?"
 _MONEY = r"[$€£₩¥]?\s?"
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:\s?/\s?\d+|:\d{2}(?!\d))?"
 _MIXED = r"(?:\s\d+/\d+|(?:와|又|と)\s?\d+(?:/\d+|\s?(?:분의|分の|分之)\s?\d+))?"
-_COUNTED = rf"(?:{_DIGITS}{_MIXED}|{_DIGITS}\s?(?:분의|分之|分の)\s?{_DIGITS}|{NUMERAL}(?:分之|分の|분의)\s?{NUMERAL})"
+_PARTS = r"(?:분의|分之|分の)\s?"
+_COUNTED = rf"(?:{_DIGITS}{_MIXED}|{_DIGITS}\s?{_PARTS}{_DIGITS}|{NUMERAL}{_PARTS}{NUMERAL})"
 _SCALED = r"(?:\s?(?:million|billion|thousand|hundred)\b|\s?[만억조천百千万亿億](?:\s?\d+\s?천)?)?"
 _UNIT = (
     rf"(?:\s?(?:{_UNIT_NAMES})|\s?(?:(?:square|cubic)\s)?(?:{_ASCII_UNITS})(?![A-Za-z])(?:\^?[23²³])?"
@@ -33,7 +34,8 @@ _QUANTITY = re.compile(
 _LOOSE = re.compile(
     rf"{_MINUS}{_MONEY}{_COUNTED}{_SCALED}{_UNIT}(?:\s?{_DIGITS}{_UNIT}|\s?(?:반|半))*", re.I
 )
-_SURE = rf"(?:{NATIVE}|(?![이일사오구만공조억천백십](?!\s?[{_SIGNS}])){NUMERAL})"  # one syllable is often a particle
+# A syllable alone (이, 일, 만) is a particle or a noun more often than a number.
+_SURE = rf"(?:{NATIVE}|(?![이일사오구만공조억천백십](?!\s?[{_SIGNS}])){NUMERAL})"
 _IN_WORDS = re.compile(
     rf"{_MINUS}(?:{_SURE})\s?(?:{_UNIT_NAMES})(?:\s?(?:{NUMERAL})\s?(?:{_UNIT_NAMES})|半|반)*"
 )
@@ -52,7 +54,8 @@ _CONNECTOR = re.compile(rf"\b(?:and|or|mod|{_ASCII_UNITS})\b|또는|그리고|�
 _WORD = re.compile(r"[A-Za-zÀ-ɏ]{2,}|[가-힣]{2,}|[一-鿿ぁ-ヿ]+")
 _SENTENCE = re.compile(r"[。！]\s*|(?<![\d)}\s])!(?!=)\s*|(?<=[^\d\s])\.\s+|(?<=\d)\.\s+(?=[^\d])")
 _LEAD = re.compile(
-    r"^(?:(?:so|thus|hence|therefore|finally|then|and|in total|in all|overall|∴|따라서|그러므로|그래서|결국|즉"
+    r"^(?:(?:so|thus|hence|therefore|finally|then|and|in total|in all|overall|∴"
+    r"|따라서|그러므로|그래서|결국|즉"
     r"|所以|因此|故|于是|综上所述|综上|したがって|従って|よって|ゆえに|つまり)(?![A-Za-z])[\s,，:：、]*)+",
     re.I,
 )
@@ -62,7 +65,8 @@ _STATEMENTS = tuple(
         r"(?:.*[:,]\s)?(?P<said>.+?)\s+(?:is|are)\s+(?:the|our|my|a|your)\s+(?:\w+\s)?(?:answers?|solutions?|results?)",
         r".*\b(?:is|are|equals?|equal to|was|were|be)\b[\s:]+(?P<said>.+)",
         r"(?P<said>.+?)[이가]\s+(?:정답|답|해)(?:입니다|이다)",
-        r".*(?:[은이가]|(?<!또)는)\s+(?P<said>.+?)\s*(?:입니다|이다|이에요|예요|이 된다|가 된다|됩니다|이며|임)",
+        r".*(?:[은이가]|(?<!또)는)\s+(?P<said>.+?)\s*"
+        r"(?:입니다|이다|이에요|예요|이 된다|가 된다|됩니다|이며|임)",
         r".*(?:[은이가]|(?<!또)는)\s+(?P<said>[-\d(\\$（].*)",
         r".*(?:是|为|為|等于|等於|＝|共有|总共有|還剩|还剩|需要|[^没]有)\s*[:：]?\s*(?P<said>.+)",
         r".*は[、,\s]*(?P<said>.+?)\s*(?:です|である|だ|となる|になる)?",
@@ -78,7 +82,8 @@ _TIME = re.compile(
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s?\{([^{}]*)\}")
 _HEDGE = re.compile(r"^(?:either|both)\s+(?=.*\b(?:or|and)\b)", re.I)
 _REFUSAL = re.compile(
-    r"못했|못합|수 없|수가 없|모르겠|无法|不能确定|不知道|わかりません|できません|分かりません|^我们|^让我们|"
+    r"못했|못합|수 없|수가 없|모르겠|无法|不能确定|不知道"
+    r"|わかりません|できません|分かりません|^我们|^让我们|"
     r"\b(?:cannot|can't|could not|unable to|don't know|do not know|not sure)\b",
     re.I,
 )
@@ -92,7 +97,8 @@ _NOT_BUT = re.compile(
     r".*?(?:\bnot\b.{1,80}?\bbut\b(?:\s+rather)?|[가이]?\s*아니라|不是.{1,80}?而是|ではなく|じゃなくて)\s*[,，]?\s*(?P<said>.+)"
 )
 _ENDING = re.compile(
-    r"\s*(?:입니다|이다|이에요|예요|이예요|임|이며|[이가]\s*됩니다|이 된다|가 된다|です|である|だ|となる|になる)$"
+    r"\s*(?:입니다|이다|이에요|예요|이예요|임|이며|[이가]\s*됩니다|이 된다|가 된다"
+    r"|です|である|だ|となる|になる)$"
 )
 _CJK_UNIT = re.compile(rf"(?<=[\d\s{_SIGNS}])(?:{_UNIT_NAMES})")
 _CJK_NUMERAL = re.compile(NUMERAL)
@@ -154,7 +160,9 @@ def is_bare(text: str) -> bool:
     return len(latin) <= 2 and sum(map(len, latin)) <= 24
 
 
-_SHORT = frozenset(["is", "of", "to", "in", "at", "an", "it", "so", "we", "he", "by", "no", "if", "as", "be", "do", "my", "up", "us", "me", "on", "go", "am"])
+_TWO_LETTERS = "is of to in at an it so we he by no if as be do my up us me on go am"
+_SHORT = frozenset(_TWO_LETTERS.split())
+"""Words of two letters; any other two letters are a product of variables."""
 
 
 def _first_sign(text: str) -> int:
