@@ -8,7 +8,9 @@ and up to three in which one comparison, arithmetic or boolean operator, or inte
 been changed (chosen by a seed of the task's number). A mutant of the last kind may be equivalent,
 or its tests too weak to tell; so each program is also run the plain way, solution and tests in one
 file and one process, exit code 0 for passed, and the verdicts are compared. Plain runs use the
-same sandbox (the mutants are not to be trusted either).
+same sandbox (the mutants are not to be trusted either). The two may rightly differ where a mutant
+changes a helper that the prompt gives: a plain run tests with the changed helper, the judge with
+the prompt's.
 """
 
 import argparse

@@ -22,7 +22,6 @@ _POINTS = 4
 _SPREAD = ("0.37", "1.91", "0.83", "-1.43", "2.59")
 _CONSTANTS = "cCkKaAbBdD"
 _DECIMAL = re.compile(r"\d*\.\d+")
-_PARAMETERS = ("n", "k", "m", "t", "s", "l", "r", "z")
 
 
 @lru_cache(maxsize=4096)
@@ -219,12 +218,26 @@ def _readings(gold: Any, answer: Any, rename: bool) -> list[Any]:
     constants = all(name[0] in "CcK" for name in missing) and all(
         name[0] in _CONSTANTS for name in extra
     )
-    if not constants and not (rename and {*missing, *extra} <= set(_PARAMETERS)):
+    parameters = rename and all(len(name) == 1 for name in (*missing, *extra))
+    if not constants and not parameters:
         return [answer]
     return [
         answer.subs({theirs[old]: ours[new] for old, new in zip(order, missing, strict=True)})
         for order in itertools.permutations(extra)
     ]
+
+
+def steps(latex: str) -> tuple[Fraction, Fraction] | None:
+    """Return value at 0 and slope of an expression that is linear in its only symbol."""
+    expression = _expression(latex)
+    if expression is None or len(expression.free_symbols) != 1:
+        return None
+    (symbol,) = expression.free_symbols
+    values = [expression.subs(symbol, number) for number in range(3)]
+    if not all(value.is_Rational for value in values):
+        return None
+    first, second, third = (Fraction(int(value.p), int(value.q)) for value in values)
+    return (first, second - first) if third - second == second - first != 0 else None
 
 
 def same_equation(gold_left: str, gold_right: str, left: str, right: str) -> bool:

@@ -23,7 +23,6 @@ is looked at ten times a second).
 import atexit
 import os
 import queue
-import select
 import threading
 import time
 import warnings
@@ -33,7 +32,7 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
 from r1data.backends.sandbox_isolation import isolation, package_folders
-from r1data.backends.sandbox_process import GRACE_SECONDS, Overrun, Process, Streams, Watch
+from r1data.backends.sandbox_process import GRACE_SECONDS, Overrun, Process, Streams, Watch, ready
 from r1data.core.errors import BackendError
 
 MAX_PROCESSES = 32
@@ -253,9 +252,9 @@ def _judge(
         except Overrun as error:
             overrun = error.args[0], error.args[1]
             guest.kill()
-            if not select.select([judge.socket], [], [], GRACE_SECONDS)[0]:
+            if not ready([judge.socket.fileno()], [], GRACE_SECONDS):
                 return _overran(overrun, "tests", guest), False
-        said = judge.receive()
+        said = judge.receive(time.monotonic() + GRACE_SECONDS)
     except (OSError, ValueError) as error:
         if overrun:
             return _overran(overrun, "tests", guest), False

@@ -44,12 +44,12 @@ class Channel:
         self._socket.sendall(len(data).to_bytes(4, "big") + data)
 
     def receive(self) -> tuple[Any, list[int]]:
-        """Return the next value and its descriptors. Raises EOFError at the end."""
+        """Return the next value and its descriptors. Raises ConnectionResetError at the end."""
         head, fds = b"", []
         while len(head) < 4:
             piece, ancillary, _, _ = self._socket.recvmsg(4 - len(head), 256)
             if not piece:
-                raise EOFError("the other side is gone")
+                raise ConnectionResetError("the other side is gone")
             head += piece
             for _, _, data in ancillary:
                 whole = len(data) - len(data) % 4
@@ -65,7 +65,7 @@ class Channel:
         while count:
             piece = self._socket.recv(min(count, 1 << 16))
             if not piece:
-                raise EOFError("the other side is gone")
+                raise ConnectionResetError("the other side is gone")
             pieces.append(piece)
             count -= len(piece)
         return b"".join(pieces)
@@ -83,11 +83,6 @@ def limit(limits: dict[str, int]) -> None:
         resource.setrlimit(kind, (value, value))
 
 
-def leave(code: int = 0) -> None:
-    """Stand in for `exit` and `quit`, which the site module would have brought."""
-    raise SystemExit(code)
-
-
 def main(socket: Any) -> None:
     """Serve one program. The first frame says which and how."""
     import builtins
@@ -97,8 +92,8 @@ def main(socket: Any) -> None:
     limit(job["limits"])
     sys.path.extend(job["path"])
     sys.argv[:] = ["program.py"]
-    for name in ("exit", "quit"):
-        setattr(builtins, name, leave)
+    for name in ("exit", "quit"):  # the site module would have brought them
+        setattr(builtins, name, sys.exit)
     channel.send("ready")
     if job["mode"] == "run":
         _serve_runs(channel, job)
@@ -108,13 +103,12 @@ def main(socket: Any) -> None:
 
 def _compile(sources: list[str]) -> Any:
     """Return the first source that compiles. Raises what the last one raises."""
-    for number, source in enumerate(sources):
+    for source in sources[:-1]:
         try:
             return compile(source, "program.py", "exec", dont_inherit=True)
         except SyntaxError:
-            if number == len(sources) - 1:
-                raise
-    raise SyntaxError("no program")
+            continue
+    return compile(sources[-1], "program.py", "exec", dont_inherit=True)
 
 
 def _module(name: str) -> dict[str, Any]:
@@ -133,7 +127,7 @@ def _serve_runs(channel: Channel, job: dict[str, Any]) -> None:
     while True:
         try:
             _, fds = channel.receive()
-        except EOFError:
+        except ConnectionResetError:
             return
         child = 0 if failure else os.fork()
         if child == 0 and not failure:
@@ -183,11 +177,8 @@ def _serve_calls(channel: Channel, sources: list[str]) -> None:
         return ["ref", len(kept) - 1]
 
     def resolve(reference: Any) -> Any:
-        if isinstance(reference, int):
-            return kept[reference]
-        if reference in names:
-            return names[reference]
-        raise NameError(reference)
+        # eval raises NameError by itself, as a call in the same file would have.
+        return kept[reference] if isinstance(reference, int) else eval(reference, names)
 
     def load(_: Any) -> Any:
         names.update(_module("candidate"))
@@ -207,7 +198,7 @@ def _serve_calls(channel: Channel, sources: list[str]) -> None:
     while True:
         try:
             request, _ = channel.receive()
-        except EOFError:
+        except ConnectionResetError:
             return
         answer(lambda asked: _perform(asked, resolve), request)
 

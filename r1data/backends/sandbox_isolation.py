@@ -176,10 +176,12 @@ def package_folders() -> list[str]:
 def _find(unsafe_local: bool) -> Isolation:
     reason = "bubblewrap is not installed"
     if shutil.which("bwrap"):
+        reasons = []
         for rung in _bubblewrap_rungs():
-            if not (reason := failure(rung)):
+            if not (said := failure(rung)):
                 return rung
-        reason = f"bubblewrap does not work here ({reason})"
+            reasons.append(said)
+        reason = f"bubblewrap does not work here ({'; '.join(dict.fromkeys(reasons))})"
     local = Isolation("local", os.path.realpath(sys.executable))
     if unsafe_local and os.name == "posix":
         for python in (local.python, "/usr/bin/python3"):

@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -23,7 +23,7 @@ GRACE_SECONDS = 2.0
 """How long the ends of something that was killed are waited for."""
 
 _MAX_ERRORS = 1 << 16
-_MAX_FRAME = 16 << 20
+_MAX_FRAME = 1 << 16  # of what is said to us: how a run or the tests ended
 _START_SECONDS = 60.0
 _TICK_SECONDS = 0.1
 _PACKAGE = "r1data.backends"
@@ -54,6 +54,14 @@ class Overrun(Exception):
     """A deadline or a limit was met. The first argument is the ending, the second the reason."""
 
 
+def _timed_out() -> Overrun:
+    return Overrun("timeout", "")
+
+
+def _too_much(what: str) -> Overrun:
+    return Overrun("limit", what)
+
+
 def resident_bytes(pid: int) -> int:
     """Return the resident bytes of a process and all below it; 0 where /proc cannot say."""
     total = 0
@@ -68,6 +76,19 @@ def resident_bytes(pid: int) -> int:
     return total
 
 
+def ready(reading: Iterable[int], writing: Iterable[int], seconds: float) -> set[int]:
+    """Return which descriptors can be read or written, after at most so many seconds.
+
+    poll and not select, which refuses descriptors from 1024 on.
+    """
+    poll = select.poll()
+    for fd in reading:
+        poll.register(fd, select.POLLIN)
+    for fd in writing:
+        poll.register(fd, select.POLLOUT)
+    return {fd for fd, _ in poll.poll(seconds * 1000)}
+
+
 @dataclass(frozen=True)
 class Watch:
     """A deadline and a memory limit, looked at while something else is waited for."""
@@ -80,18 +101,18 @@ class Watch:
         """Return how long to wait before looking again. Raises Overrun."""
         left = self.deadline - time.monotonic()
         if left <= 0:
-            raise Overrun("timeout", "")
+            raise _timed_out()
         return min(left, _TICK_SECONDS)
 
     def wait(self, sock: socket.socket) -> None:
         """Wait until there is something to read. Raises Overrun."""
-        while not select.select([sock], [], [], self.patience())[0]:
+        while not ready([sock.fileno()], [], self.patience()):
             self.look()
 
     def look(self) -> None:
         """Raise Overrun if the sandbox holds too much memory."""
         if resident_bytes(self.pid) > self.memory:
-            raise Overrun("limit", "memory")
+            raise _too_much("memory")
 
 
 class Process:
@@ -114,7 +135,7 @@ class Process:
             code = _bundle(entry, walls.same_python)
             self.socket.sendall(len(code).to_bytes(4, "big") + code)
             self.send(greeting)
-            if self.receive() != "ready":
+            if self.receive(time.monotonic() + _START_SECONDS) != "ready":
                 raise ValueError("it did not greet")
         except (OSError, ValueError) as error:
             self.kill()
@@ -127,16 +148,20 @@ class Process:
         socket.send_fds(self.socket, [len(data).to_bytes(4, "big")], list(fds))
         self.socket.sendall(data)
 
-    def receive(self) -> Any:
-        """Return the next frame. Raises OSError or ValueError."""
-        length = int.from_bytes(self._read(4), "big")
+    def receive(self, deadline: float) -> Any:
+        """Return the next frame. Raises OSError or ValueError: a guest may say anything."""
+        length = int.from_bytes(self._read(4, deadline), "big")
         if length > _MAX_FRAME:
             raise ValueError("a frame is too long")
-        return json.loads(self._read(length))
+        try:
+            return json.loads(self._read(length, deadline))
+        except RecursionError:
+            raise ValueError("a frame is nested too deep") from None
 
-    def _read(self, count: int) -> bytes:
+    def _read(self, count: int, deadline: float) -> bytes:
         data = bytearray()
         while len(data) < count:
+            self.socket.settimeout(max(0.001, deadline - time.monotonic()))
             piece = self.socket.recv(count - len(data))
             if not piece:
                 raise ConnectionResetError("it ended")
@@ -210,27 +235,26 @@ class Streams:
         """Feed and read until the guest says how the run ended. Raises Overrun or OSError."""
         said: dict[str, Any] | None = None
         control = guest.socket.fileno()
-        looked = time.monotonic()
+        looked = last = time.monotonic()
         while said is None or self._open & {self._out, self._err}:
             reading = self._open & {self._out, self._err}
             if said is None:
                 reading.add(control)
-            writing = self._open & {self._in}
             patience = watch.patience() if said is None else GRACE_SECONDS
-            readable, writable, _ = select.select(reading, writing, [], patience)
+            usable = ready(reading, self._open & {self._in}, patience)
             if time.monotonic() - looked >= _TICK_SECONDS:
                 watch.look()
                 looked = time.monotonic()
-            if said is not None and not readable:
-                break  # something outside the sandbox's reach holds the pipe; there is no more
-            for fd in readable:
-                if fd == control:
-                    answer = guest.receive()
-                    said = answer if isinstance(answer, dict) else {}
-                else:
-                    self._take(fd)
-            if writable:
+            if said is not None and (not usable & reading or time.monotonic() > last):
+                break  # something out of the sandbox's reach holds the pipes
+            if self._in in usable:
                 self._feed()
+            for fd in usable & reading - {control}:
+                self._take(fd)
+            if control in usable:
+                answer = guest.receive(watch.deadline)
+                said = answer if isinstance(answer, dict) else {}
+                last = time.monotonic() + GRACE_SECONDS
         return said
 
     def _take(self, fd: int) -> None:
@@ -240,7 +264,7 @@ class Streams:
         elif fd == self._out:
             self.kept[0].extend(piece)
             if len(self.kept[0]) > MAX_OUTPUT:
-                raise Overrun("limit", "output")
+                raise _too_much("output")
         else:
             self.kept[1].extend(piece)
             del self.kept[1][:-_MAX_ERRORS]

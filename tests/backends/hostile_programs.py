@@ -109,6 +109,14 @@ def f(x):
 """,
     ),
     Hostile(
+        "stops the tests' iteration",
+        "calls",
+        """
+def f(x):
+    raise StopIteration
+""",
+    ),
+    Hostile(
         "writes on every descriptor",
         "calls",
         """

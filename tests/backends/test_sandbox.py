@@ -366,6 +366,12 @@ class TestCalls:
         source = "def f(x):\n    assert False"
         assert self.call(box, source, "assert f(0) == 1")[2] == "exception AssertionError"
 
+    def test_a_program_cannot_end_a_loop_of_the_tests(self, box: Sandbox) -> None:
+        loop = "for found, wanted in zip(map(f, [1, 2]), [3, 4]):\n    assert found == wanted"
+        stops = "def f(x):\n    raise StopIteration"
+        assert self.call(box, stops, loop)[::2] == ("failed", "exception StopIteration")
+        assert self.call(box, "def f(x):\n    return x + 2", loop)[0] == "passed"
+
     def test_a_dead_program_fails_tests_that_catch_everything(self, box: Sandbox) -> None:
         swallow = "try:\n    f(1)\nexcept:\n    pass"
         found = self.call(box, "import os\ndef f(x):\n    os._exit(0)", swallow)

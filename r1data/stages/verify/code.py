@@ -43,8 +43,9 @@ from r1data.stages.verify.extract import Extract
 Checker = Literal["exact", "tokens", "float"]
 
 MAX_CODE = 200_000
-"""Characters of a program."""
+"""Characters of an answer with a program in it."""
 
+_MAX_BARE = 20_000  # without a fence only parsing tells a program from prose
 _CHECKERS = ("exact", "tokens", "float")
 _ERROR_LINE = re.compile(r"(?:\w+\.)*(\w+)(?::|$)")
 _INTEGER = re.compile(r"[+-]?\d+")
@@ -117,7 +118,7 @@ def prepare_code(
     code = fenced_program(part, _wanted(job.tests))
     if code is not None:
         return job._replace(code=code, sources=_unique(readings(code, prompt, entry_point)))
-    if extract == "any" and not any(blocks(part)):
+    if extract == "any" and len(part) <= _MAX_BARE and not any(blocks(part)):
         whole = readings(part, prompt, entry_point)
         cut = readings(first_body(part), prompt, entry_point)
         sources = [source for source in _unique([*whole, *cut]) if is_program(source)]

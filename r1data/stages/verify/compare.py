@@ -13,9 +13,9 @@ from typing import TypeVar
 from r1data.backends import math_compare
 from r1data.stages.verify.forms import Form, split
 from r1data.stages.verify.latex import tidy, to_latex
-from r1data.stages.verify.leaf import is_text, quick, same_rounding
+from r1data.stages.verify.leaf import quick, same_rounding
 from r1data.stages.verify.policy import VerifyPolicy
-from r1data.stages.verify.realsets import Piece, RealSet, real_set
+from r1data.stages.verify.realsets import Piece, RealSet, real_set, spans
 from r1data.stages.verify.structure import (
     Group,
     Leaf,
@@ -26,6 +26,7 @@ from r1data.stages.verify.structure import (
     parse_answer,
 )
 from r1data.stages.verify.units import comparable
+from r1data.stages.verify.words import is_text
 
 Same = Callable[[str, str], bool]
 _T = TypeVar("_T")
@@ -67,6 +68,10 @@ def readable(text: str) -> bool:
 
 def same_leaf(gold: str, answer: str, policy: VerifyPolicy, rename: bool = False) -> bool:
     """Return whether two answers without structure are the same."""
+    if ":" in gold and ":" in answer and not any(sign in gold + answer for sign in "=<>"):
+        one, other = gold.split(":"), answer.split(":")
+        if all(map(str.strip, one + other)) and len(one) == len(other):
+            return _proportional(one, other)
     g, a = split(gold), split(answer)
     if decided := quick(g, a, policy):
         return decided.status == "correct"
@@ -75,6 +80,20 @@ def same_leaf(gold: str, answer: str, policy: VerifyPolicy, rename: bool = False
     if is_text(a.text) or g.percent != a.percent:
         return False
     return same_expression(g, a, policy, rename)
+
+
+def _proportional(gold: list[str], answer: list[str]) -> bool:
+    """Return whether two ratios are the same, or two times of day."""
+    decided = quick(split(":".join(gold)), split(":".join(answer)), VerifyPolicy())
+    if decided:
+        return decided.status == "correct"
+    values = [[math_compare.value(to_latex(part)) for part in side] for side in (gold, answer)]
+    if any(value is None or value == 0 for side in values for value in side):
+        return False
+    (first, *ours), (other, *theirs) = ([complex(v) for v in side if v] for side in values)
+    return all(
+        math_compare.close(one / first, two / other) for one, two in zip(ours, theirs, strict=True)
+    )
 
 
 def _angles(g: Form, a: Form) -> bool:
@@ -118,11 +137,11 @@ def _in_degrees(form: Form, value: complex | Fraction) -> complex | Fraction:
 
 def same_nodes(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bool:
     """Return whether two answers of any shape are the same; ``same`` compares their leaves."""
-    if isinstance(gold, Leaf) and isinstance(answer, Leaf):
-        return same(gold.text, answer.text)
     sets = _same_sets(gold, answer, same, policy)
     if sets is not None:
         return sets
+    if isinstance(gold, Leaf) and isinstance(answer, Leaf):
+        return same(gold.text, answer.text)
     if isinstance(gold, Relation) or isinstance(answer, Relation):
         return _same_relations(gold, answer, same, policy)
     if isinstance(gold, Group) or isinstance(answer, Group):
@@ -133,6 +152,10 @@ def same_nodes(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bo
 def _same_sets(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bool | None:
     """Compare sets of reals; None if either is none, or both might as well be points or lists."""
     ours, theirs = real_set(gold), real_set(answer)
+    if (ours and ours.explicit) or (theirs and theirs.explicit):
+        one, other = spans(gold, _number), spans(answer, _number)
+        if one is not None and one == other and policy.interval == "any":
+            return True
     if ours is None or theirs is None or not (ours.explicit or theirs.explicit):
         return None
     if not (ours.explicit and theirs.explicit):
@@ -142,6 +165,11 @@ def _same_sets(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bo
     if ours.variable and theirs.variable and ours.variable != theirs.variable:
         return False
     return _match(ours.pieces, theirs.pieces, lambda g, a: _same_piece(g, a, same))
+
+
+def _number(text: str) -> Fraction | None:
+    found = math_compare.value(to_latex(split(text).text))
+    return found if isinstance(found, Fraction) else None
 
 
 def _is_finite(found: RealSet) -> bool:
@@ -165,6 +193,8 @@ def _same_piece(gold: Piece, answer: Piece, same: Same) -> bool:
 
 def _same_relations(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bool:
     if isinstance(gold, Relation) and isinstance(answer, Relation):
+        if {gold.signs, answer.signs} == {("=",), ("\\equiv",)}:
+            return _same_progression(gold, answer)
         if "=" in gold.signs and "=" in answer.signs:
             return _same_equations(gold, answer, same, policy)
         if _same_signs(gold, answer) and all(
@@ -176,6 +206,22 @@ def _same_relations(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) 
     if ours is gold and theirs is answer:
         return _same_inequality(gold, answer)
     return same_nodes(ours, theirs, same, policy)
+
+
+_MODULO = re.compile(r"\(?(.+?)\s*\(?\s*mod\s*(\d+)\s*\)?")
+
+
+def _same_progression(gold: Relation, answer: Relation) -> bool:
+    """Return whether ``n = 4k+1`` is ``n \\equiv 1 mod 4``: a line of that slope."""
+    congruence, line = (gold, answer) if gold.signs == ("\\equiv",) else (answer, gold)
+    found = _MODULO.fullmatch(congruence.sides[1])
+    if not found or congruence.sides[0] != line.sides[0]:
+        return False
+    steps = math_compare.steps(to_latex(line.sides[1]))
+    residue, modulus = _number(found[1]), int(found[2])
+    if steps is None or residue is None:
+        return False
+    return abs(steps[1]) == modulus and (steps[0] - residue) % modulus == 0
 
 
 def _same_signs(gold: Relation, answer: Relation) -> bool:
@@ -194,6 +240,8 @@ def _facing(gold: Relation, answer: Relation) -> Relation:
 
 
 def _same_equations(gold: Relation, answer: Relation, same: Same, policy: VerifyPolicy) -> bool:
+    if "\\equiv" in gold.signs + answer.signs:
+        return False
     answer = _same_argument(gold, answer)
     ours, theirs = value_of(gold), value_of(answer)
     named = ours is not gold and theirs is not answer
@@ -284,6 +332,9 @@ def _as_group(node: Node) -> Group:
 def _same_groups(gold: Group, answer: Group, same: Same, policy: VerifyPolicy) -> bool:
     if len(gold.items) == 1 and len(answer.items) > 1 and answer.kind == "list":
         return all(same_nodes(gold.items[0], item, same, policy) for item in answer.items)
+    if len(answer.items) == 1 and len(gold.items) > 1 and gold.kind == "list":
+        # The same value in several notations: 1/2 or 50%.
+        return all(same_nodes(item, answer.items[0], same, policy) for item in gold.items)
     ours, theirs = assignments(gold), assignments(answer)
     if ours and theirs and set(ours) == set(theirs):
         return all(same_nodes(ours[name], theirs[name], same, policy) for name in ours)
@@ -317,6 +368,9 @@ def _ordered(
         return True
     if names and len({_SCRIPTED.sub(r"\1", name) for name in names}) > 1:
         return not any(_SCRIPTED.match(name) for name in names)
+    letters = [item.text for item in gold.items if isinstance(item, Leaf) and len(item.text) == 1]
+    if len(letters) == len(gold.items) > 2 and all(map(str.isalpha, letters)):
+        return letters != sorted(letters)  # a ranking, unless it is a set of letters in order
     return policy.order == "given" and kinds == {"list"}
 
 

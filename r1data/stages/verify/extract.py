@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from r1data.core.text import split_thinking
-from r1data.stages.verify.stated import is_bare, refine, stated
+from r1data.stages.verify.stated import is_bare, refine, stated, statement
 from r1data.stages.verify.units import parse_unit
 
 Extract = Literal["any", "marked"]
@@ -43,7 +43,7 @@ _SENTENCE_END = re.compile(
 _COPULA = re.compile(
     r"\s*(?:입니다|이다|이에요|예요|이예요|임|이며|가\s*됩니다|이\s*됩니다|됩니다)$"
 )
-_TELLING = re.compile(r"\d|\\|\b[A-J]\b|[①-⑩]")
+_TELLING = re.compile(r"\d|\\|\b[A-J]\b|[①-⑩]|^(?:yes|no)\b", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _NUMBER = re.compile(
     r"-?\\[dt]?frac\s*\{[^{}]{1,60}\}\s*\{[^{}]{1,60}\}"
@@ -54,6 +54,7 @@ _DELIMITED = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\
 _PERCENT = re.compile(r"\s*\$?\s*(\\?[%％]|percent\b|pct\b|퍼센트)")
 _JOINING = re.compile(
     r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])|^[\s$.\\()\[\]]*[,;、，]|[와과및和与]|또는|^[\s$]*$"
+    r"|^[\s$;,.\\]*\(?(?:[1-9]|[a-h]|[ivIV]{1,3})\)[\s$:]*$"
 )
 _CORRECTION = re.compile(
     r"\b(?:wait|no|actually|correct\w*|sorry|hmm|instead|mistake|should|but|let me"
@@ -68,6 +69,11 @@ _CUT = re.compile(
 )
 _GOES_ON = re.compile(r"\s*(?:,|;|or\b|and\b|또는|와|과|及|和|或)\s*(?:and\s+|or\s+)?[$\\\d(]")
 _OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{$")
+_HEADING = re.compile(
+    r"[:：]\s*$|\b(?:answer|solution|final|step|note|conclusion|therefore|result|explanation|proof)\b"
+    r"|답|풀이|결론|答|解",
+    re.IGNORECASE,
+)
 _MAX_GAP = 70
 _WINDOW = 4000
 _LINE = 600
@@ -98,7 +104,7 @@ def _refined(found: str | None) -> str | None:
     """Return the answer in a box that says more: ``\\boxed{\\text{The area is } 5}``."""
     if found is None or "\\begin" in found or (is_bare(found) and not _PHRASE.match(found)):
         return found
-    said = phrase(found) or refine(found)
+    said = phrase(found) or statement(found)
     return said if said and _TELLING.search(said) else found
 
 
@@ -147,7 +153,9 @@ def _joined_before(part: str, spans: list[tuple[int, int]]) -> list[str]:
         if len(gap) > _MAX_GAP or not _JOINING.search(gap) or _CORRECTION.search(gap):
             break
         content = strip_delimiters(part[start:end])
-        if not content or content in out or len(out) > 60:
+        if content in out:
+            return []  # the same box over and over is no list
+        if not content or len(out) > 60:
             break
         out.append(content)
     last = strip_delimiters(part[slice(*spans[-1])])
@@ -223,6 +231,8 @@ def bold(part: str) -> str | None:
     """Return the last bold words of the last line, without a closing stop."""
     found = _BOLD.findall(part.rstrip().rsplit("\n", 1)[-1][-_WINDOW:])
     said = _said(found[-1]) if found else None
+    if said and not _TELLING.search(said) and not _HEADING.search(found[-1]):
+        return said if len(said.split()) <= 4 else None
     return said if said and _TELLING.search(said) else None
 
 

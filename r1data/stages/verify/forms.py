@@ -56,10 +56,8 @@ _NOT_A_NOUN = re.compile(
     r"|thousand|million|billion|hundred|dozen|[ap]\.m)\b"
     r"|이상|이하|미만|초과|또는|以上|以下|或|未満|超"
 )
-_SCALED = re.compile(
-    r"([+-]?\d[\d,]*(?:\.\d+)?)\s+(hundred|thousand|million|billion|dozen)\b", re.I
-)
-_SCALE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "dozen": 12}
+_SCALED = re.compile(r"([+-]?\d[\d,]*(?:\.\d+)?)\s+(hundred|thousand|million|billion)\b", re.I)
+_SCALE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _NUMERAL_START = re.compile(NUMERAL)
 _PART = re.compile(r"\s*([\d.]+(?:\s?/\s?\d+)?)\s*([^\W\d_]+)\.?\s*(?:,|and|그리고)?")
 _CLOCK = re.compile(
@@ -73,7 +71,10 @@ _COPULA = re.compile(r"(?<=[\d%가-힣\s\w}])(?:입니다|이다|이에요|예�
 _MEASURED = re.compile(r"\d{2,}|\d+\.\d+")
 _VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])")
 _TRIGONOMETRIC = re.compile(r"(?:sin|cos|tan|cot|sec|csc)")
-_REMARK = re.compile(r"(?<=[\d})%])\s*\((?=[^()\d]*[A-Za-z가-힣一-鿿]{2})[^()\d]*\)$")
+_REMARK = re.compile(
+    r"(?:(?<=[\d})%])\s*|(?<=[a-z])\s+)"
+    r"\((?=[^()\d]*[A-Za-z가-힣一-鿿]{2})[^()\d]*\)$"
+)
 _ENGLISH_START = re.compile(
     r"(?:(?:zero|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|\w+teen|twenty"
     r"|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million)(?![A-Za-z])[\s-]?"
@@ -121,6 +122,8 @@ def _ending_stripped(text: str) -> str:
 def _numerals(text: str) -> str:
     """Write a leading number in words (십이, 三千五百元, twelve apples) in digits."""
     if text.isascii():
+        if (whole := numeral(text)) is not None:
+            return plain(whole)
         found = _ENGLISH_START.match(text)
         value = numeral(found[0].strip(" -")) if found else None
         return text if found is None or value is None else f"{plain(value)} {text[found.end() :]}"

@@ -26,7 +26,7 @@ _SIGNS = {
     "±": r"\pm ", "∓": r"\mp ", "→": r"\to ", "∣": "|", "、": ",", "。": ".", "｡": ".",
     "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "’": "'",
     "′": "'", "“": '"', "”": '"', "〈": r"\langle ", "〉": r"\rangle ", "⟨": r"\langle ",
-    "⟩": r"\rangle ", "˚": "°", "º": "°", "⅓": "1/3", "\u200b": "", "\u2061": "", "\ufeff": "",
+    "⟩": r"\rangle ", "˚": "°", "º": "°", "Ω": r"\Omega ", "\u200b": "", "\u2061": "", "\ufeff": "",
 }  # fmt: skip
 _TRANSLATE = str.maketrans(_SIGNS)
 _ROOT_GROUP = re.compile(r"√\s?\(([^()]*)\)")
@@ -39,6 +39,8 @@ _COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
         (r",\\!\s*(?=\d)", ""),
+        (r"\{([:.])\}", r"\1"),
+        (r"(?<=\d)\s?\\Omega(?![A-Za-z])", " ohm"),
         (r"\\\\(?=(?:frac|sqrt|left|right|text|pi|infty|boxed|cup|in|le|ge|times)\b)", "\\\\"),
         (
             r"\\!|\\(?:displaystyle|textstyle|limits|nolimits|hfill|hline|big|Big|bigg|Bigg"
@@ -114,7 +116,6 @@ _PLAIN_SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 _MATRIX = re.compile(r"\\begin\{(?:[pbBvV]?matrix|smallmatrix|array)\}")
 _FONTS = re.compile(r"\*\*([^*]+)\*\*|__([^_]+)__|`([^`]+)`")
-_CURRENCY_PAIR = re.compile(r"\$\s?\d[\d,.]*(?![\d,.]*\s?\$)")
 
 
 def tidy(text: str) -> str:
@@ -156,8 +157,7 @@ def without_delimiters(text: str) -> str:
     if "$" in text:
         text = text.replace("$$", " ")
         count = text.count("$")
-        money = _CURRENCY_PAIR.match(text.lstrip(" -+~"))
-        if count == 1 or (money and text.rstrip(" .")[-1:] != "$"):
+        if count == 1:
             text = text.replace("$", "＄")
         elif count % 2:
             text = re.sub(r"\$(?=\d[\d,.]*[^$]*$)", "＄", text).replace("$", " ")
@@ -177,7 +177,7 @@ _NAMED = re.compile(
 )
 _INFINITY = re.compile(r"(?<![\\A-Za-z])(?:infinity|inf|oo)(?![A-Za-z])", re.I)
 _BARE_POWER = re.compile(r"\^\s?(-?\d+(?:\.\d+)?|-[A-Za-z])")
-_CHOOSE = re.compile(r"(?<![A-Za-z])C\(\s?(\d+)\s?,\s?(\d+)\s?\)|\\?\b(?:d|t)binom")
+_CHOOSE = re.compile(r"(?<![A-Za-z\\])C_\{?(\w+)\}?\^\{?(\w+)\}?")
 _DEGREES = re.compile(r"\{?(\d+(?:\.\d+)?)\}?\s?°")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s?\{(\d+)\}")
 
@@ -188,6 +188,7 @@ def to_latex(text: str) -> str:
     text = _FUNCTION.sub(r"\\\1 ", text)
     text = _INFINITY.sub(r"\\infty ", _NAMED.sub(r"\\\1 ", text))
     text = _REPEATING.sub(_repeating, text)
+    text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
     text = _BARE_POWER.sub(r"^{\1}", text)
     text = text.replace("\\sqrt (", "\\sqrt(")

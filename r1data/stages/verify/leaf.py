@@ -15,6 +15,7 @@ from r1data.stages.verify.numbers import (
 )
 from r1data.stages.verify.policy import VerifyPolicy
 from r1data.stages.verify.units import comparable, resolved
+from r1data.stages.verify.words import YES_NO, fold_words, is_text, same_words, synonymous
 
 
 class Decided(NamedTuple):
@@ -24,35 +25,11 @@ class Decided(NamedTuple):
     method: str
 
 
-_FUNCTIONS = re.compile(
-    r"\\[A-Za-z]+|\b(?:sqrt|sinh?|cosh?|tanh?|cot|sec|csc|arc(?:sin|cos|tan)|log|ln|exp|frac|infty"
-    r"|infinity|pi|theta|alpha|beta|lambda|mod|max|min)\b"
-)
-_LONG_WORD = re.compile(r"[^\W\d_]{3,}|[가-힣一-鿿ぁ-ヿ]")
+_WORD = re.compile(r"[^\W\d_]{3,}|[가-힣一-鿿ぁ-ヿ]")
 _WORD = re.compile(r"[^\W_]+")
-_ARTICLE = re.compile(r"\b(?:the|a|an|is|are|it|there|answer)\b\s*")
 _CHOICE = re.compile(r"\(?([A-J])\)?\s*(?:[).:]|$)\s*(.*)", re.DOTALL)
 _BASE = re.compile(r"\(?([0-9A-Fa-f]+)\)?_\{?\(?(\d{1,2})\)?\}?")
 _RESIDUE = re.compile(r"(.+?)\s*\(?\s*mod\s*(\d+)\s*\)?")
-_SYNONYMS = (
-    {"no solution", "no solutions", "no real solution", "no real solutions", "none", "\\emptyset",
-     "no such value", "no such values", "empty set", "no roots", "no real roots", "해가 없다",
-     "해 없음", "해가 없음", "无解", "解なし", "no solution exists", "no solutions exist"},
-    {"does not exist", "dne", "undefined", "not defined", "not exist", "doesn't exist"},
-    {"yes", "true", "y", "t", "예", "네", "참", "是", "はい", "correct"},
-    {"no", "false", "n", "f", "아니오", "아니요", "거짓", "否", "いいえ", "incorrect"},
-    {"infinity", "\\infty", "infinite", "infinitely many", "무한대", "무한히 많다", "无穷",
-     "无穷多"},
-    {"all real numbers", "all reals", "\\mathbb{r}", "real numbers", "(-\\infty,\\infty)"},
-    {"even", "짝수", "偶数", "even number"},
-    {"odd", "홀수", "奇数", "odd number"},
-)  # fmt: skip
-_DENIALS = ("no solution", "no real", "does not", "doesn't")
-_PHRASES = (
-    ("no more than", "at most"),
-    ("no less than", "at least"),
-    ("no fewer than", "at least"),
-)
 # Rounding noise of intermediate steps; an integer is not a measured value, so little is allowed.
 _NOISE = Fraction(1, 4000)
 
@@ -75,6 +52,8 @@ def _by_text(g: Form, a: Form) -> Decided | None:
 
 def _by_number(g: Form, a: Form, policy: VerifyPolicy) -> Decided | None:
     ours, theirs = _rational(g), _rational(a)
+    if dozens := _by_dozen(g, a):
+        return dozens
     if comparable(g.unit, a.unit) and g.unit != a.unit:
         return _by_measure(g, a, ours, theirs, policy)
     if ours is None or theirs is None:
@@ -90,6 +69,20 @@ def _by_number(g: Form, a: Form, policy: VerifyPolicy) -> Decided | None:
             if same_rounding(gold, g.text, answer, a.text, policy):
                 return Decided("correct", "rounding")
     return Decided("wrong", "number")
+
+
+def _by_dozen(g: Form, a: Form) -> Decided | None:
+    """Decide dozens against a number: 3 dozen are 36, or 3 where dozens were asked for."""
+    counts = [form.unit is not None and form.unit.dimension == "dozen" for form in (g, a)]
+    values = [rational(form.text) for form in (g, a)]
+    if not any(counts) or None in values:
+        return None
+    one, other = (value[0] for value in values if value)
+    same = one == other or (
+        counts[0] != counts[1]
+        and one * (12 if counts[0] else 1) == (other * (12 if counts[1] else 1))
+    )
+    return Decided("correct" if same else "wrong", "dozen")
 
 
 def _rational(form: Form) -> tuple[Fraction, bool] | None:
@@ -262,19 +255,11 @@ def _by_residue(gold: str, answer: str) -> Decided | None:
 
 
 def _by_words(g: Form, a: Form) -> Decided | None:
-    """Decide words: equal up to case, articles and synonyms. Maths is left alone."""
-    gold, answer = fold_words(g.text), fold_words(a.text)
-    for group in _SYNONYMS:
-        known = answer in group or any(
-            answer.endswith(" " + n) for n in group if n.startswith(_DENIALS)
-        )
-        if gold in group and known and len(gold) + len(answer) > 2:
-            return Decided("correct", "text")
+    """Decide words. A word is never shown to the parser, which reads a product of its letters."""
+    if synonymous(fold_words(g.text), fold_words(a.text)):
+        return Decided("correct", "text")
     if is_text(g.text):
-        if gold == answer:
-            return Decided("correct", "text")
-        # math-verify reads a word as a product of its letters, so an anagram would be equal.
-        return Decided("wrong", "text")
+        return Decided("correct" if same_words(g.text, a.text) else "wrong", "text")
     if is_text(a.text) and rational(g.text) and not _WORD.fullmatch(a.text):
         return _prose(g, a)
     return Decided("wrong", "text") if is_text(a.text) and rational(g.text) else None
@@ -292,13 +277,34 @@ def _prose(g: Form, a: Form) -> Decided | None:
     return Decided("correct" if same else "wrong", "number")
 
 
+_LETTER_LAST = re.compile(r".*[:,]?\s\(([A-J])\)$")
 _LETTER_FIRST = re.compile(r"\(([A-J])\)\s*(?=\S)|([A-J])[).:]\s+(?=\S)")
 
 
 def without_letter(text: str, other: str) -> str:
     """Return ``(A) 12`` as 12 if the other side names no letter."""
+    named = _CHOICE.fullmatch(other)
+    if named and not named[2] and (last := _LETTER_LAST.fullmatch(text)):
+        return last[1]
     found = _LETTER_FIRST.match(text)
-    return text[found.end() :] if found and not _CHOICE.fullmatch(other) else text
+    return text[found.end() :] if found and not named else text
+
+
+_HEADING = re.compile(r"[A-Za-z][A-Za-z ,]{2,39}:\s*(?=\S)")
+
+
+def without_heading(text: str, other: str) -> str:
+    """Return ``from left to right: D, B`` without its heading if the other side has none."""
+    found = _HEADING.match(text)
+    return text[found.end() :] if found and ":" not in other else text
+
+
+def by_yes_or_no(gold: str, answer: str) -> Decided | None:
+    """Decide answers that begin with yes or no, whatever reason they go on to give."""
+    one, other = YES_NO.match(gold.casefold()), YES_NO.match(answer.casefold())
+    if not one or not other:
+        return None
+    return Decided("correct" if one[1] == other[1] else "wrong", "text")
 
 
 def by_letter(gold: str, answer: str) -> Decided | None:
@@ -311,21 +317,6 @@ def by_letter(gold: str, answer: str) -> Decided | None:
     return None
 
 
-def fold_words(text: str) -> str:
-    """Return words without case, articles and punctuation."""
-    folded = " ".join(text.casefold().replace("\\ ", " ").split()).strip(' .,;:!?"')
-    for other, usual in _PHRASES:
-        folded = folded.replace(other, usual)
-    return " ".join(_ARTICLE.sub("", folded).split()) or folded
-
-
 def _same_words(one: str, other: str) -> bool:
     ours, theirs = set(one.split()), set(other.split())
     return ours <= theirs or theirs <= ours
-
-
-def is_text(text: str) -> bool:
-    """Return whether a text holds a word that is no function, variable or unit of mathematics."""
-    if "=" in text:
-        return False
-    return bool(_LONG_WORD.search(_FUNCTIONS.sub(" ", text)))

@@ -6,12 +6,21 @@ from typing import NamedTuple
 from r1data.stages.verify.extract import Extract, extract_answer, phrase, strip_delimiters
 from r1data.stages.verify.forms import Form, read
 from r1data.stages.verify.latex import tidy
-from r1data.stages.verify.leaf import Decided, by_comma, by_letter, quick, without_letter
+from r1data.stages.verify.leaf import (
+    Decided,
+    by_comma,
+    by_letter,
+    by_yes_or_no,
+    quick,
+    without_heading,
+    without_letter,
+)
 from r1data.stages.verify.limits import MAX_LENGTH, limit_reason
 from r1data.stages.verify.policy import VerifyPolicy
-from r1data.stages.verify.stated import is_bare, statement
+from r1data.stages.verify.stated import is_bare, only_amount, statement
 from r1data.stages.verify.structure import Leaf, parse_answer
 
+_VALUE = re.compile(r"[\s$(\[{]*[-+]?[\d\\$]")
 _CONDITION = re.compile(r"\b(?:when|if|where|for|at)\b")
 
 
@@ -39,10 +48,17 @@ def decide(gold: str, answer: str, policy: VerifyPolicy) -> Decided | Pair:
     if "".join(ours.split()) == "".join(theirs.split()):
         return Decided("correct", "exact")
     ours, theirs = without_letter(ours, theirs), without_letter(theirs, ours)
+    ours, theirs = without_heading(ours, theirs), without_heading(theirs, ours)
     if whole := by_letter(ours, theirs) or by_comma(ours, theirs):
         return whole
-    plain = isinstance(parse_answer(ours), Leaf) and isinstance(parse_answer(theirs), Leaf)
-    if plain and (decided := quick(read(ours), read(theirs), policy)):
+    if decided := by_yes_or_no(ours, theirs):
+        return decided
+    one, other = parse_answer(ours), parse_answer(theirs)
+    if (
+        isinstance(one, Leaf)
+        and isinstance(other, Leaf)
+        and (decided := quick(read(one.text), read(other.text), policy))
+    ):
         return decided
     for side, text in (("gold ", ours), ("", theirs)):
         if reason := limit_reason(text):
@@ -57,7 +73,9 @@ def gold_answer(gold: str) -> str:
         return "" if "boxed" in found else found
     if not is_bare(gold) or ":" in gold:
         said = phrase(gold) or statement(gold)
-        return said if said and is_bare(said) and not _CONDITION.search(said) else gold
+        if said and is_bare(said) and _VALUE.match(said) and not _CONDITION.search(said):
+            return said
+        return only_amount(gold) or gold
     return gold
 
 

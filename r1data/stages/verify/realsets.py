@@ -5,13 +5,22 @@ r"""Sets of real numbers however they are written: intervals, inequalities, set-
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
 from r1data.stages.verify.forms import split
 from r1data.stages.verify.numbers import rational
-from r1data.stages.verify.structure import Group, Leaf, Node, Relation, Union, parse_answer
+from r1data.stages.verify.pieces import Span, common, merged, span
+from r1data.stages.verify.structure import (
+    Group,
+    Leaf,
+    Node,
+    Relation,
+    Union,
+    alternatives,
+    parse_answer,
+)
 
 
 class Piece(NamedTuple):
@@ -202,6 +211,56 @@ def _from_list(node: Group) -> RealSet | None:
                 both = Piece(low.low, low.low_closed, high.high, high.high_closed)
                 return RealSet((both,), True, variable)
     return RealSet(tuple(piece for part in known for piece in part.pieces), True, variable)
+
+
+Value = Callable[[str], Fraction | None]
+
+
+def spans(node: Node, value: Value) -> tuple[Span, ...] | None:
+    """Return a set of reals as spans, "and" and "or" carried out; None if an end has no value.
+
+    Commas join conditions that hold together if they can (``x > 1, x < 3``), else alternatives.
+    """
+    if isinstance(node, Group) and node.kind == "list" and node.text:
+        parts = [_together(part, value) for part in alternatives(node.text)]
+        if any(part is None for part in parts):
+            return None
+        return merged(one for part in parts if part is not None for one in part)
+    if isinstance(node, Union) and node.sign == "cup":
+        found = [spans(part, value) for part in node.parts]
+        if any(part is None for part in found):
+            return None
+        return merged(one for part in found if part is not None for one in part)
+    whole = _point(node) or real_set(node)
+    return None if whole is None else _valued(whole, value)
+
+
+def _together(items: Sequence[str], value: Value) -> tuple[Span, ...] | None:
+    found = [spans(parse_answer(item), value) for item in items]
+    known = [part for part in found if part is not None]
+    if len(known) != len(found) or not known:
+        return None
+    both = known[0]
+    for part in known[1:]:
+        both = common(both, part)
+    return both or merged(one for part in known for one in part)
+
+
+def _point(node: Node) -> RealSet | None:
+    if isinstance(node, Relation) and node.signs == ("=",) and _VARIABLE.fullmatch(node.sides[0]):
+        return RealSet((Piece(node.sides[1], True, node.sides[1], True),), False, node.sides[0])
+    return None
+
+
+def _valued(found: RealSet, value: Value) -> tuple[Span, ...] | None:
+    out = []
+    for piece in found.pieces:
+        low = None if piece.low is None else value(piece.low)
+        high = None if piece.high is None else value(piece.high)
+        if (low is None) != (piece.low is None) or (high is None) != (piece.high is None):
+            return None
+        out.append(span(low, piece.low_closed, high, piece.high_closed))
+    return merged(out)
 
 
 def _excluded(part: RealSet) -> str | None:

@@ -15,13 +15,17 @@ _UNIT_NAMES = "|".join(
 _ASCII_UNITS = "|".join(
     sorted((re.escape(n) for n in UNITS if n.isascii() and n.isalpha()), key=len, reverse=True)
 )
+_UNIT_START = "[원명개달마그권장톤킬년위유파엔인사]"
 _MINUS = r"(?:[-−]\s?|负|負|マイナス\s?|마이너스\s?|음수\s)?"
 _MONEY = r"[$€£₩¥]?\s?"
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:[.,]\d+)?|\.\d+)(?:\s?/\s?\d+|:\d{2}(?!\d))?"
 _MIXED = r"(?:\s\d+/\d+|(?:와|又|と)\s?\d+(?:/\d+|\s?(?:분의|分の|分之)\s?\d+))?"
 _PARTS = r"(?:분의|分之|分の)\s?"
 _COUNTED = rf"(?:{_DIGITS}{_MIXED}|{_DIGITS}\s?{_PARTS}{_DIGITS}|{NUMERAL}{_PARTS}{NUMERAL})"
-_SCALED = r"(?:\s?(?:million|billion|thousand|hundred)\b|\s?[만억조천百千万亿億](?:\s?\d+\s?천)?)?"
+_SCALED = (
+    r"(?:\s?(?:million|billion|thousand|hundred)\b"
+    rf"|\s?[만억조천백百千万亿億](?![가-힣](?<!{_UNIT_START}))(?:\s?\d+\s?[만천백십千百])*)?"
+)
 _UNIT = (
     rf"(?:\s?(?:{_UNIT_NAMES})|\s?(?:(?:square|cubic)\s)?(?:{_ASCII_UNITS})(?![A-Za-z])(?:\^?[23²³])?"
     r"|\s?\\?[%％]|\s?percent\b|\s?°)?(?:\s?[ap]\.?m\b\.?)?"
@@ -92,6 +96,13 @@ _VERB = re.compile(
     r"|spends?|spent|leaves?|left|sold|sells?|bought|buys?|there)\b",
     re.I,
 )
+_OTHERWISE = re.compile(r"\b(?:also|wrong|incorrect|impossible|possible|correct)\b", re.I)
+_YES_NO = re.compile(r"(?:yes|no)\s*(?:[,.;:!—-]|$)", re.I)
+_PART = re.compile(r"\s*\(?(?:[1-9]|[a-h]|[ivIV]{1,3})\)\s*\S")
+_BECAUSE = re.compile(r",?\s+(?:because|since|as there|so that)\s.*", re.DOTALL)
+_EQUALS = re.compile(r"=\s*(?:<<[^<>]*>>)?\s*")
+_ARITHMETIC = re.compile(r"\d[^\d]*(?:[-−+*/×÷–x]|\\times|\\cdot|\\div)[^\d]*\d")
+_LETTER = re.compile(r"(?<![A-Za-z\\])(?<!['’])(?![xX](?=\s?\$?\d)|[aAI]\s)[A-Za-z](?![A-Za-z])")
 _TUPLE = re.compile(r"[(\[（][^()\[\]（）]{1,80}[,，、;][^()\[\]（）]{1,80}[)\]）]")
 _NOT_BUT = re.compile(
     r".*?(?:\bnot\b.{1,80}?\bbut\b(?:\s+rather)?|[가이]?\s*아니라|不是.{1,80}?而是|ではなく|じゃなくて)\s*[,，]?\s*(?P<said>.+)"
@@ -112,7 +123,10 @@ def stated(part: str) -> str | None:
     """Return the answer that the end of a text states, None if it states none."""
     line = part.strip()[-_TAIL:]
     if is_bare(line):
-        return line
+        return _equated(line) or line
+    lines = [one.strip() for one in line.split("\n") if one.strip()]
+    if len(lines) > 1 and len(line) < _LONGEST_BARE and all(map(_PART.match, lines)):
+        return "; ".join(lines)
     line = line.rstrip().rsplit("\n", 1)[-1].strip()
     if line.endswith(("?", "？")):
         return None  # a question states nothing
@@ -125,6 +139,13 @@ def stated(part: str) -> str | None:
 def statement(text: str) -> str | None:
     """Return what a sentence such as "The sum is 12" says, None if it is no such sentence."""
     return _stated_in(_TEXT.sub(r" \1 ", text).strip().rstrip(" .。"))
+
+
+def only_amount(text: str) -> str | None:
+    """Return the quantity of a sentence that has exactly one, None for any other text."""
+    found = _QUANTITY.findall(text)
+    long = len(text.split()) >= 5 and not re.search(r"[$\\=<>]", text)
+    return _amount(text) if long and len(found) == 1 else None
 
 
 def is_bare(text: str) -> bool:
@@ -193,17 +214,38 @@ def refine(said: str) -> str | None:
     """
     said = _TEXT.sub(r" \1 ", said).strip().rstrip(" .。:：,，！")
     said = _HEDGE.sub("", said)
+    if _YES_NO.match(said) and len(said) < 200:
+        return said
     if found := _NOT_BUT.fullmatch(said):
         said = found["said"]
+    said = _BECAUSE.sub("", said)
+    if total := _equated(said):
+        return total
     inner = _stated_in(said)
     said = _ENDING.sub("", said).strip()
     if re.match(r"not\b|아니", inner or said) or (_REFUSAL.search(said) and not inner):
         return ""
     if is_bare(said) and not inner:
         return said or None
+    word = inner and not _TELLING.search(inner) and not inner[:1].isupper()
+    numbered = word and re.search(r"\d", said) and not _OTHERWISE.search(inner or "")
+    if numbered and (amount := _amount(said)):
+        return amount  # "30 liters were left": what was left is no answer
     if inner and (is_bare(inner) or not _amount(inner)):
         return inner
     return _amount(inner or said) or _amount(said) or _sentence(said)
+
+
+def _equated(clause: str) -> str | None:
+    """Return the result of the last calculation with numbers alone: ``9*60 = 540 meters``."""
+    sign = _last(_EQUALS, clause)
+    left = re.split(r"(?<!\d),|,(?!\d)|[;:=]", clause[: sign.start()])[-1] if sign else ""
+    if sign is None or not _ARITHMETIC.search(left) or _LETTER.search(left):
+        return None
+    result = _QUANTITY.match(clause, sign.end()) or _LOOSE.match(clause, sign.end())
+    if result is None or re.match(r"\s?[-+*/^\\(=]", clause[result.end() :]):
+        return None
+    return None if re.search(r"[$\\=]", clause[result.end() :]) else result[0].strip()
 
 
 def _sentence(said: str) -> str | None:

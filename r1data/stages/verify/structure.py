@@ -24,6 +24,8 @@ class Group(NamedTuple):
     kind: Literal["list", "tuple", "set", "interval"]
     items: "tuple[Node, ...]"
     brackets: str = ""
+    text: str = ""
+    """A bare list as it was written, since sets tell "and" from "or"."""
 
 
 class Relation(NamedTuple):
@@ -61,19 +63,32 @@ _RELATION = re.compile(
 _CUP = re.compile(r"\\cup(?![A-Za-z])|(?<=[\])])\s*U\s*(?=[\[(])|(?<=[\])])\s*∪\s*")
 _SETMINUS = re.compile(r"\\setminus(?![A-Za-z])")
 _BUILDER = re.compile(r"(?<!\\)\||:|\\mid")
+_DOMAIN = re.compile(r"\\in\s*(?:\\mathbb\{[A-Z]\}|R|Z|N)(?:\^\{?[*+]\}?)?$")
 _MATRIX = re.compile(
     r"^\[?\s*\\begin\{(?:[pbB]?matrix|smallmatrix|array)\}\s*(?:\{[lcr| ]*\})?(.*?)"
     r"\\end\{(?:[pbB]?matrix|smallmatrix|array)\}\s*\]?$",
     re.DOTALL,
 )
 _PLUS_MINUS = re.compile(r"\\pm(?![A-Za-z])|\+/-|\+-")
-_CLAUSE = re.compile(
-    r"(?:,|\(|\bwhere\b|\bfor\b|\bwith\b|;)\s*(?:(?:any|all|some|each)\s+)?(?:integers?\s+)?"
-    r"(?:[a-zA-Z](?:_\{?\w\}?)?(?:\s*,\s*[a-zA-Z])?\s*"
-    r"(?:\\in\s*(?:\\mathbb\{[ZNRQ]\}|Z|N|R)(?:\^\{?[+*]\}?)?"
-    r"|(?:is|are)\s+(?:an?\s+)?(?:any\s+|arbitrary\s+|positive\s+|non-?negative\s+|real\s+)*"
-    r"(?:integers?|constants?|numbers?|reals?))|integers?\s+[a-zA-Z])\s*\)?$"
+_KIND = (
+    r"(?:(?:any|all|some|each|every|an?|arbitrary|positive|negative|non-?negative|natural|real)"
+    r"\s+)*"
 )
+_SORT = r"(?:integers?|constants?|numbers?|reals?)"
+_IN = r"\\in\s*(?:\\mathbb\{[ZNRQ]\}|Z|N|R)(?:\^\{?[+*]\}?|_\{?[+>0]+\}?)?"
+_CLAUSE = re.compile(
+    rf"(?:,|\(|\bwhere\b|\bfor\b|\bwith\b|;)\s*(?:where\s+|for\s+)?{_KIND}"
+    rf"(?:{_SORT}\s+[a-zA-Z](?:\s*{_IN})?"
+    rf"|[a-zA-Z](?:_\{{?\w\}}?)?(?:\s*,\s*[a-zA-Z])?\s*(?:{_IN}|(?:is|are|being)\s+{_KIND}"
+    rf"{_SORT}|\\ne\s*0))\s*\)?$"
+)
+_LABEL = re.compile(r"(?:^|(?<=[\s;,.]))\(?([1-9]|[a-h]|I{1,3}|IV|V|i{1,3}|iv|v)\)\s*(?=\S)")
+_ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5",
+          "i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5"}  # fmt: skip
+_PROOF = re.compile(r"\b(?:proof|proved|proven|omitted|see above)\b|证明|略|증명", re.I)
+_ASIDE = re.compile(r"\s*\([^()]*\b(?:extraneous|rejected?|discarded?)\b[^()]*\)$", re.I)
+_RESULT = re.compile(r"\\(?:Rightarrow|implies|therefore|Longrightarrow)(?![A-Za-z])")
+_NAMED_CURVE = re.compile(r"^(?:[A-Za-z]|line [a-z])\s?:\s*(?=[^=:]*=)")
 MAX_ITEMS = 400
 _MAX_DEPTH = 12
 
@@ -84,6 +99,10 @@ def parse_answer(text: str, depth: int = 0) -> Node:
     text = bare(text)
     if depth > _MAX_DEPTH or not text:
         return Leaf(text)
+    if len(parts := labelled(text)) == 1:
+        text = parts[0]
+    elif parts:
+        return Group("tuple", _parse_all(parts, depth))
     if is_composite(text) or "..." in text:
         return Leaf(text)
     if (matrix := _MATRIX.match(text)) and "\\begin" not in matrix[1]:
@@ -93,7 +112,7 @@ def parse_answer(text: str, depth: int = 0) -> Node:
     outer = split_top(text, _OUTER)
     inner = [split_list(part) for part in outer]
     if len(outer) > 1 or len(inner[0]) > 1:
-        return _list(inner, depth)
+        return _list(inner, depth)._replace(text=text)
     if grouped := _group(text, depth):
         return grouped
     if len(parts := split_top(text, _SETMINUS)) == 2:
@@ -110,10 +129,25 @@ def bare(text: str) -> str:
     """Return the text without a closing clause on its parameters and without closing signs."""
     text = without_remark(text.strip().strip(" ,;:").strip())
     text = text if text.endswith("..") else text.rstrip(".").strip()
+    text = _RESULT.split(_ASIDE.sub("", text))[-1].strip() or text
+    text = _NAMED_CURVE.sub("", text)
     clause = _CLAUSE.search(text)
     if clause and clause.start() > 0:
         text = text[: clause.start()].strip().rstrip(",").strip()
     return text
+
+
+def labelled(text: str) -> list[str]:
+    """Return the parts of ``1) 5; 2) 7`` or ``(a) 6 (b) -1``, those that are proofs left out."""
+    found = list(_LABEL.finditer(text))
+    if len(found) < 2 or found[0].start() or "," in text[: found[0].end()]:
+        return []
+    names = [_ROMAN.get(match[1], match[1].lower()) for match in found]
+    if names != [str(n + 1) for n in range(len(names))] and names != [*"abcdefgh"[: len(names)]]:
+        return []
+    ends = [match.start() for match in found[1:]] + [len(text)]
+    parts = [text[a.end() : end].strip(" ;,.") for a, end in zip(found, ends, strict=True)]
+    return [part for part in parts if part and not _PROOF.search(part)]
 
 
 def parameters(text: str) -> bool:
@@ -121,7 +155,12 @@ def parameters(text: str) -> bool:
     return bool(_CLAUSE.search(tidy(text)))
 
 
-def _list(inner: list[list[str]], depth: int) -> Node:
+def alternatives(text: str) -> list[list[str]]:
+    """Return the parts that "or" joins, each as the parts that commas or "and" join."""
+    return [split_list(part) for part in split_top(bare(text), _OUTER)]
+
+
+def _list(inner: list[list[str]], depth: int) -> Group:
     """Build a list; alternatives that each set several names are tuples in it."""
     named = [all(_relation(item) for item in part) for part in inner]
     if len(inner) > 1 and all(named) and min(map(len, inner)) > 1:
@@ -129,7 +168,7 @@ def _list(inner: list[list[str]], depth: int) -> Node:
         return Group("list", tuple(groups))
     items = [item for part in inner for item in part]
     if len(items) > MAX_ITEMS:
-        return Leaf(",".join(items))
+        return Group("list", tuple(map(Leaf, items)))
     parsed = _parse_all(_distribute(items), depth)
     spread: list[Node] = []
     for node in parsed:  # a list in a list (1 \pm 2, 5) is one list
@@ -234,7 +273,12 @@ def _set_builder(text: str) -> str | None:
     ):
         return None
     condition = inside[bar.end() :].strip()
-    pieces = [p for p in split_top(condition, re.compile(r",")) if "mathbb" not in p]
+    # The name of what is collected carries nothing: {t | t < 2} is {x | x < 2}.
+    letter = re.match(r"\(?\s*([A-Za-z])", inside)
+    if letter and letter[1] != "x" and not re.search(r"(?<![A-Za-z\\])x(?![A-Za-z])", condition):
+        name = rf"(?<![A-Za-z\\]){letter[1]}(?![A-Za-z])"
+        condition = re.sub(name, "x", condition)
+    pieces = [p for p in split_top(condition, _INNER) if not _DOMAIN.search(p)]
     return ", ".join(pieces) or None
 
 

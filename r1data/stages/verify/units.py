@@ -82,13 +82,19 @@ _MEASURES = {
     "force": {"n newton newtons": "1", "kn": "1000"},
     "energy": {"j joule joules": "1", "kj kilojoules": "1000"},
     "power": {"w watt watts": "1", "kw": "1000"},
+    "resistance": {"ohm ohms omega Ω 옴 欧姆": "1"},
+    "voltage": {"v volt volts 볼트 伏": "1", "kv": "1000"},
+    "current": {"ampere amperes amp amps 암페어 安培": "1"},
+    "frequency": {"hz hertz 헤르츠 赫兹": "1", "khz": "1000"},
+    "bit": {"bit bits 비트": "1", "byte bytes 바이트 字节": "8"},
+    "dozen": {"dozen dozens 다스": "12"},
     "speed": {"mph": "201168/450000", "kmh kph kmph": "5/18"},
 }
 _COUNTERS = (
     "개 명 마리 권 장 대 번 살 세 쪽 페이지 송이 그루 자루 켤레 병 잔 봉지 상자 조각 판 "
     "줄 층 점 팀 월 인분 가지 문제 바퀴 분 원짜리 사람 학생 묶음 통 포기 척 채 벌 쌍 곳 "
     "군데 회 배 등 위 차례 칸 시 모 알 톨 그릇 접시 다발 뭉치 units unit unit(s) points "
-    "point times people students dozen 个 個 只 隻 本 张 張 人 名 头 條 条 棵 朵 枝 支 "
+    "point times people students 个 個 只 隻 本 张 張 人 名 头 條 条 棵 朵 枝 支 "
     "页 頁 岁 歲 辆 次 件 座 台 双 把 颗 粒 片 箱 袋 瓶 月 分 题 层 间 位 匹 套 艘 架 步 "
     "下 盒 组 排 种 回 倍 名学生 束 点 桶 串 顶 副 面 块糖 冊 枚 羽 杯 歳 階 円玉 つ コ "
     "組 人分 号 班 "
@@ -113,6 +119,7 @@ UNITS = _table()
 PREFIXES = {sign: UNITS[sign] for sign in "$€₩£₹"} | {"¥": Unit("")}
 """Signs of money before a number. ``¥`` is yen or yuan, so it contradicts neither."""
 
+_OF = re.compile(r"\s+of\s+[a-z][a-z ]*$")
 _SQUARE = re.compile(r"^(?:square|sq\.?|제곱|平方)\s*")
 _CUBIC = re.compile(r"^(?:cubic|cu\.?|세제곱|立方)\s*")
 _POWER = re.compile(r"\s?(?:\^\s?\{?\s?(-?[1-4])\s?\}?|(?<=[a-z])([23]))$")
@@ -122,7 +129,7 @@ _TIMES = re.compile(r"\s*(?:\\cdot|\*|·)\s*|\s+")
 
 def parse_unit(text: str) -> Unit | None:
     """Return the unit that a whole text is: ``km``, ``m/s``, ``cm^2``, ``square feet``."""
-    text = text.strip().strip("\\.()").strip()
+    text = _OF.sub("", text.strip().strip("\\.()").strip())
     if not text or len(text) > 40:
         return None
     if direct := _single(text):

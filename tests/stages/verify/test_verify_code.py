@@ -140,6 +140,31 @@ def test_a_program_too_long_is_a_limit() -> None:
     assert said(json.dumps(ASSERTS), fenced("#" * 300_000)) == ("limit", "length")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 19_000,
+        "-" * 19_000 + "1",
+        "x" + ".a" * 9_000,
+        "lambda:" * 2_500 + "1",
+        "not " * 4_500 + "1",
+        "if x:" * 3_000,
+        "\0",
+        "\ud800 = 1",
+        "'\\d'",
+        "```" * 60_000,
+        "`" * 190_000,
+        "```python\n" * 19_000,
+        " " * 190_000 + "```",
+    ],
+    ids=lambda text: ascii(text[:8]),
+)
+def test_hostile_texts_are_answered(text: str) -> None:
+    for payload in (ASSERTS, CHECK):
+        prepared = prepare_code(json.dumps(payload), text)
+        assert isinstance(prepared, CodeJob) or prepared.status == "no_answer"
+
+
 def test_readings_of_a_humaneval_answer() -> None:
     body = "    return a + b"
     head = CHECK["prompt"].rstrip() + "\n"
