@@ -15,6 +15,7 @@ the prompt's.
 
 import argparse
 import ast
+import builtins
 import copy
 import json
 import os
@@ -98,7 +99,7 @@ def called(text: str) -> str:
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     ]
-    return next((name for name in names if name not in ("set", "sorted", "tuple")), names[0])
+    return next((name for name in names if not hasattr(builtins, name)), names[0])
 
 
 def early(task: Task, statement: str) -> str | None:

@@ -27,8 +27,8 @@ _PHRASE = re.compile(
     r"|(?<![回解])答\s{0,4}(?:\*\*)?\s{0,4}[:：]"
     r"|答え\s{0,4}(?:\*\*)?\s{0,4}(?:は|:|：)"
     r"|故选|应选|故選"
-    r"|####",
-    re.IGNORECASE,
+    r"|####|^\s{0,3}A\s?[:：]",
+    re.IGNORECASE | re.MULTILINE,
 )
 _LEAD = re.compile(
     r"^[\s*_`:：=>#]*(?:(?:the\s+)?final answer[\s*_:]*)?"

@@ -100,6 +100,9 @@ _OTHERWISE = re.compile(r"\b(?:also|wrong|incorrect|impossible|possible|correct)
 _YES_NO = re.compile(r"(?:yes|no)\s*(?:[,.;:!—-]|$)", re.I)
 _PART = re.compile(r"\s*\(?(?:[1-9]|[a-h]|[ivIV]{1,3})\)\s*\S")
 _BECAUSE = re.compile(r",?\s+(?:because|since|as there|so that)\s.*", re.DOTALL)
+_GOES_ON = re.compile(
+    r"[$\\=]|그러므로|따라서|所以|因此|よって|したがって|\b(?:therefore|so|thus|hence)\b", re.I
+)
 _EQUALS = re.compile(r"=\s*(?:<<[^<>]*>>)?\s*")
 _ARITHMETIC = re.compile(r"\d[^\d]*(?:[-−+*/×÷–x]|\\times|\\cdot|\\div)[^\d]*\d")
 _LETTER = re.compile(r"(?<![A-Za-z\\])(?<!['’])(?![xX](?=\s?\$?\d)|[aAI]\s)[A-Za-z](?![A-Za-z])")
@@ -245,7 +248,7 @@ def _equated(clause: str) -> str | None:
     result = _QUANTITY.match(clause, sign.end()) or _LOOSE.match(clause, sign.end())
     if result is None or re.match(r"\s?[-+*/^\\(=]", clause[result.end() :]):
         return None
-    return None if re.search(r"[$\\=]", clause[result.end() :]) else result[0].strip()
+    return None if _GOES_ON.search(clause, result.end()) else result[0].strip()
 
 
 def _sentence(said: str) -> str | None:
