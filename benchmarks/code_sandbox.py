@@ -34,10 +34,9 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from r1data.backends.sandbox import Program, Sandbox, shared_sandbox
+from r1data.backends.sources import humaneval_payload, mbpp_payload
 from r1data.stages.verify.code import (
     CodeJob,
-    humaneval_payload,
-    mbpp_payload,
     prepare_code,
     run_code,
 )

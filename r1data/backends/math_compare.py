@@ -96,12 +96,12 @@ def _evaluate(expression: Any, point: dict[Any, Any]) -> Value | None:
     return _fraction(real)
 
 
-def _fraction(number: Any) -> Fraction:
+def _fraction(number: Any) -> Fraction | None:
     if number.is_Rational:
         return Fraction(int(number.p), int(number.q))
     sign, mantissa, exponent, _ = number._mpf_
     if abs(exponent) > 40_000:
-        raise OverflowError("a number of more than 10,000 digits")
+        return None  # more than 10,000 digits
     return Fraction((-1) ** sign * int(mantissa)) * Fraction(2) ** int(exponent)
 
 

@@ -159,15 +159,25 @@ def judge_gym(dataset: str, entry: dict[str, Any], answer: str | None) -> Reply:
     """Return (status, method, score) of an answer by the scorer of a reasoning-gym data set.
 
     Correct means a score of 1. A scorer that also gives 1 to junk is not believed: there, only
-    the entry's own answer is correct.
+    the entry's own answer is correct. An answer that the scorer chokes on is wrong, unless it
+    chokes on the entry's own answer too.
     """
     scorer = importlib.import_module("reasoning_gym").get_score_answer_fn(dataset)
-    score = min(1.0, max(0.0, float(scorer(answer, entry))))
-    if score != score:
+    _restore_tuples(dataset, entry)
+    oracle = entry.get("answer")
+    try:
+        found = float(scorer(answer, entry))
+    except MemoryError:
+        raise
+    except Exception as error:
+        if oracle is not None and _chokes(scorer, str(oracle), entry):
+            return "error", "gym entry", None
+        return "wrong", f"gym scorer raised {type(error).__name__}", 0.0
+    if found != found:
         return "error", "NaN score", None
+    score = min(1.0, max(0.0, found))
     if score < 1.0:
         return "wrong", "gym", score
-    oracle = entry.get("answer")
     if oracle is not None and str(oracle).strip() == str(answer).strip():
         return "correct", "gym", 1.0
     try:
@@ -177,3 +187,18 @@ def judge_gym(dataset: str, entry: dict[str, Any], answer: str | None) -> Reply:
     if junk >= 1.0:
         return "wrong", "gym accepts junk", 0.0
     return "correct", "gym", 1.0
+
+
+def _chokes(scorer: Any, answer: str, entry: dict[str, Any]) -> bool:
+    try:
+        scorer(answer, entry)
+    except Exception:
+        return True
+    return False
+
+
+def _restore_tuples(dataset: str, entry: dict[str, Any]) -> None:
+    """Give the boards of two data sets back the tuples that JSON made lists of."""
+    output = entry.get("metadata", {}).get("output")
+    if dataset in ("arc_agi", "rearc") and isinstance(output, list):
+        entry["metadata"]["output"] = tuple(map(tuple, output))

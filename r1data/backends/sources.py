@@ -1,4 +1,4 @@
-"""Problem sources that need a library: Hub datasets and reasoning-gym."""
+"""Problem sources: Hub datasets, reasoning-gym, and the fields of HumanEval and MBPP."""
 
 import contextlib
 import io
@@ -103,3 +103,25 @@ def gym_payload(name: str, entry: Mapping[str, Any]) -> str | None:
     except Exception:  # a scorer raises whatever it likes on an entry that it does not know
         return None
     return payload if score == 1.0 else None
+
+
+def humaneval_payload(row: Mapping[str, Any]) -> str:
+    """Return the payload of a row of HumanEval (prompt, test, entry_point)."""
+    kept = {"check": row["test"], "entry_point": row["entry_point"], "prompt": row["prompt"]}
+    return json.dumps(kept, ensure_ascii=False)
+
+
+def mbpp_payload(row: Mapping[str, Any]) -> str:
+    """Return the payload of a row of MBPP (test_list, test_setup_code or test_imports)."""
+    setup = "\n".join([*row.get("test_imports", []), row.get("test_setup_code") or ""]).strip()
+    return json.dumps({"asserts": row["test_list"], "setup": setup}, ensure_ascii=False)
+
+
+def code_payload(row: Mapping[str, Any]) -> str | None:
+    """Return the payload of a row that has HumanEval's or MBPP's fields, None for any other."""
+    if all(isinstance(row.get(name), str) for name in ("test", "entry_point", "prompt")):
+        return humaneval_payload(row)
+    tests = row.get("test_list")
+    if isinstance(tests, list) and tests and all(isinstance(test, str) for test in tests):
+        return mbpp_payload(row)
+    return None

@@ -18,6 +18,7 @@ import polars as pl
 from pydantic import Field, ValidationError
 
 from r1data.backends.files import FORMATS, FoundRow, is_file_name, read_file, slice_name
+from r1data.backends.sources import code_payload
 from r1data.core.errors import ConfigError, InputError
 from r1data.core.records import VERIFIERS, Problem, content_hash, polars_schema
 from r1data.core.run import Clock, Result, drift, make_receipt
@@ -195,11 +196,15 @@ def problem_row(
         raise BadRow(f"field {columns.prompt!r} is empty or no text")
     answer = gold_answer(row.get(columns.answer)) if columns.answer else None
     options = _options(row)
-    payload = _payload(row, options)
+    program = code_payload(row)
+    payload = _payload(row, options) or program
     own = row.get("verifier")
     if own is not None and own not in VERIFIERS:
         raise BadRow(f"field 'verifier' is {own!r}; it must be one of {', '.join(VERIFIERS)}")
     verifier = config.verifier or ("gym" if config.source.startswith("gym:") else own)
+    if program is not None and payload == program and verifier in (None, "code"):
+        # The reference solution of a programming task is no answer to compare with.
+        verifier, answer = "code", None
     verifier = verifier or guess_verifier(answer, options)
     if judged and answer is None and payload is None and verifier not in _NEEDS_NO_GOLD:
         named = f"field {columns.answer!r} is empty" if columns.answer else "there is no answer"

@@ -85,18 +85,6 @@ class _Fault(Exception):
     """A payload that cannot be used: the status and why."""
 
 
-def humaneval_payload(row: dict[str, Any]) -> str:
-    """Return the payload of a row of HumanEval (prompt, test, entry_point)."""
-    kept = {"check": row["test"], "entry_point": row["entry_point"], "prompt": row["prompt"]}
-    return json.dumps(kept, ensure_ascii=False)
-
-
-def mbpp_payload(row: dict[str, Any]) -> str:
-    """Return the payload of a row of MBPP (test_list, test_setup_code or test_imports)."""
-    setup = "\n".join([*row.get("test_imports", []), row.get("test_setup_code") or ""]).strip()
-    return json.dumps({"asserts": row["test_list"], "setup": setup}, ensure_ascii=False)
-
-
 def prepare_code(
     payload: str | None, text: str, extract: Extract = "any", prefill: str = ""
 ) -> Verdict | CodeJob:

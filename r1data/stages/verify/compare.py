@@ -35,6 +35,7 @@ _SUBSCRIPT = re.compile(r"_\s?(?:\{[^{}]*\}|\w)")
 _APPLIED = re.compile(r"[A-Za-z]\s?'*\s?\([^()]*\)")
 _NAME = re.compile(r"[A-Za-z\s\\|:()',/{}°가-힣一-鿿ぁ-ヿ.\[\]-]+")
 _SCRIPTED = re.compile(r"^([A-Za-z]+)_")
+_JUXTAPOSED = re.compile(r"[\d./,]+(?:\s+[\d./,]+)+")
 _MAX_MATCHES = 60
 
 
@@ -44,20 +45,26 @@ def judge_pair(gold: str, answer: str, policy: str) -> tuple[str, str, None]:
     Never symmetric: the gold's form leads. Without a time limit: run it in a worker.
     """
     rules = VerifyPolicy.model_validate_json(policy)
-    ours, theirs = tidy(gold), tidy(answer)
-    rename = parameters(ours) or parameters(theirs)
+    try:
+        status = _status(tidy(gold), tidy(answer), rules)
+    except (OverflowError, RecursionError) as error:
+        return "limit", type(error).__name__, None
+    return status, "unparsed" if status == "bad_gold" else "sympy", None
+
+
+def _status(gold: str, answer: str, rules: VerifyPolicy) -> str:
+    rename = parameters(gold) or parameters(answer)
 
     def same(one: str, other: str) -> bool:
         return same_leaf(one, other, rules, rename)
 
-    node = parse_answer(ours)
+    node = parse_answer(gold)
     if isinstance(node, Leaf) and not readable(node.text):
-        return "bad_gold", "unparsed", None
-    if same_nodes(node, parse_answer(theirs), same, rules):
-        return "correct", "sympy", None
-    if "matrix" in ours and "matrix" in theirs and math_compare.same_relation(ours, theirs):
-        return "correct", "sympy", None
-    return "wrong", "sympy", None
+        return "bad_gold"
+    if same_nodes(node, parse_answer(answer), same, rules):
+        return "correct"
+    matrices = "matrix" in gold and "matrix" in answer
+    return "correct" if matrices and math_compare.same_relation(gold, answer) else "wrong"
 
 
 def readable(text: str) -> bool:
@@ -102,6 +109,8 @@ def _angles(g: Form, a: Form) -> bool:
 
 def same_expression(g: Form, a: Form, policy: VerifyPolicy, rename: bool) -> bool:
     """Return whether two expressions have the same value, or the same at every point tried."""
+    if _JUXTAPOSED.fullmatch(a.text) or _JUXTAPOSED.fullmatch(g.text):
+        return False  # two numbers side by side, which the parser would read as it likes
     gold, answer = to_latex(g.text), to_latex(a.text)
     if gold.count("'") != answer.count("'"):
         return False  # the parser drops primes

@@ -76,7 +76,9 @@ _HEADING = re.compile(
 )
 _MAX_GAP = 70
 _WINDOW = 4000
-_LINE = 600
+_BOX_WINDOW = 250_000
+_LINE = 4500
+_CLAUSE = 600
 
 
 def extract_answer(text: str, extract: Extract = "any", prefill: str = "") -> str | None:
@@ -127,6 +129,7 @@ def boxed(part: str) -> str | None:
     Boxes that commas or "and" join to the last one belong to it. A box that is never closed counts
     if no other comes after it; its content ends with the line.
     """
+    part = part[-_BOX_WINDOW:]
     spans, unclosed = _box_spans(part)
     for number in range(len(spans) - 1, -1, -1):
         start, end = spans[number]
@@ -214,6 +217,8 @@ def _said(rest: str) -> str | None:
     line = line[: end.start()] if end else line
     line = _CUT.sub("", line.replace("**", "").replace("`", "")).strip(" \t:：,，")
     line = line.rstrip(".。")
+    if len(line) > _CLAUSE:
+        return strip_delimiters(line)  # no clause to look into: as a whole, or not at all
     return strip_delimiters(refine(line) or "") or None
 
 

@@ -71,7 +71,7 @@ def gold_answer(gold: str) -> str:
     if "boxed" in gold or "####" in gold:
         found = extract_answer(gold, "any") or ""
         return "" if "boxed" in found else found
-    if not is_bare(gold) or ":" in gold:
+    if len(gold) <= MAX_LENGTH and (not is_bare(gold) or ":" in gold):
         said = phrase(gold) or statement(gold)
         if said and is_bare(said) and _VALUE.match(said) and not _CONDITION.search(said):
             return said

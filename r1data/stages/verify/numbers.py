@@ -109,11 +109,11 @@ _NATIVE = {
     "마흔": 40, "쉰": 50, "예순": 60, "일흔": 70, "여든": 80, "아흔": 90,
 }  # fmt: skip
 _NATIVE_WORD = re.compile("|".join(sorted(_NATIVE, key=len, reverse=True)))
-NATIVE = rf"(?:백\s?)?(?:{_NATIVE_WORD.pattern})+"
+NATIVE = rf"(?:백\s?)?(?:{_NATIVE_WORD.pattern}){{1,4}}"
 SIGNS = "".join(_ONES) + "".join(_TENS) + "".join(_MYRIADS)
 NUMERAL = (
-    rf"(?:{NATIVE}"
-    rf"|[\d.,]*\s?[{SIGNS}](?:[\d.,{SIGNS}]|\s(?=[\d{SIGNS}]))*(?:[點点점](?:[{SIGNS}]+))?)"
+    rf"(?:{NATIVE}|[\d.,]{{0,20}}\s?[{SIGNS}](?:[\d.,{SIGNS}]|\s(?=[\d{SIGNS}])){{0,24}}"
+    rf"(?:[點点점][{SIGNS}]{{1,24}})?)"
 )
 _NEGATIVE = re.compile(r"(?:负|負|マイナス|마이너스|음의|minus\b|negative\b)\s*", re.I)
 _POINT = re.compile(r"[点點점]")
@@ -229,6 +229,7 @@ def _english(text: str) -> Fraction | None:
     return Fraction(total + section)
 
 
+_LONGEST = 400
 _PARTS = re.compile(
     rf"(?P<bottom>\d+|{NUMERAL})\s*(?:분의|분지|分之|分の)\s*(?P<top>\d+|{NUMERAL})"
 )
@@ -238,7 +239,7 @@ _HUNDREDTH = re.compile(rf"(?:百分之|백분의)\s*(?P<top>\d+(?:\.\d+)?|{NUME
 
 def spell_out(text: str) -> str:
     """Return the text with fractions in Korean, Chinese or Japanese words as ``a/b`` or ``a%``."""
-    if text.isascii():
+    if text.isascii() or len(text) > _LONGEST:
         return text
     if found := _HUNDREDTH.fullmatch(text):
         value = _value(found["top"])

@@ -9,6 +9,7 @@ from r1data.stages.verify.units import UNITS
 
 _TAIL = 1500
 _LONGEST_BARE = 400
+_LONGEST_CLAUSE = 600
 _UNIT_NAMES = "|".join(
     sorted((re.escape(name) for name in UNITS if not name.isascii()), key=len, reverse=True)
 )
@@ -141,11 +142,15 @@ def stated(part: str) -> str | None:
 
 def statement(text: str) -> str | None:
     """Return what a sentence such as "The sum is 12" says, None if it is no such sentence."""
+    if len(text) > _LONGEST_BARE:
+        return None
     return _stated_in(_TEXT.sub(r" \1 ", text).strip().rstrip(" .。"))
 
 
 def only_amount(text: str) -> str | None:
     """Return the quantity of a sentence that has exactly one, None for any other text."""
+    if len(text) > _LONGEST_BARE:
+        return None
     found = _QUANTITY.findall(text)
     long = len(text.split()) >= 5 and not re.search(r"[$\\=<>]", text)
     return _amount(text) if long and len(found) == 1 else None
@@ -215,7 +220,7 @@ def refine(said: str) -> str | None:
 
     None if there is none, the empty text if the clause only denies one.
     """
-    said = _TEXT.sub(r" \1 ", said).strip().rstrip(" .。:：,，！")
+    said = _TEXT.sub(r" \1 ", said[-_LONGEST_CLAUSE:]).strip().rstrip(" .。:：,，！")
     said = _HEDGE.sub("", said)
     if _YES_NO.match(said) and len(said) < 200:
         return said
@@ -284,7 +289,7 @@ def _amount(clause: str) -> str | None:
 
 
 def _last_amount(part: str) -> str | None:
-    for line in reversed(part.strip().split("\n")[-40:]):
+    for line in reversed(part[-_LONGEST_CLAUSE:].strip().split("\n")):
         if found := _amount(line):
             return found
     return None

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
+from r1data.backends.sources import humaneval_payload, mbpp_payload
 from r1data.core.records import Verdict
 from r1data.stages.verify.code import (
     CodeJob,
-    humaneval_payload,
-    mbpp_payload,
     outputs_equal,
     prepare_code,
     run_code,
