@@ -14,8 +14,9 @@ from r1data.core.sampling import Completion
 from r1data.core.stage import Config
 from r1data.stages.filter.judge import judge_traces
 from r1data.stages.filter.stage import FilterConfig
-from r1data.stages.verify.api import PRELOAD, Row, judge_rows
+from r1data.stages.verify.api import PRELOAD, judge_rows
 from r1data.stages.verify.engines import Engines
+from r1data.stages.verify.prepare import Row
 from r1data.stages.verify.stage import VerifyConfig
 
 RULES = ("language_consistency", "format")

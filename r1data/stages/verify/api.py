@@ -1,45 +1,18 @@
 """One definition of correct, for rows of a table, for an evaluation and for a reward."""
 
-import json
-import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
 from r1data.backends.math_pool import MathPool, shared_pool
 from r1data.core.errors import InputError
 from r1data.core.records import Verdict
-from r1data.stages.verify.choice import check_choice
-from r1data.stages.verify.code import prepare_code
-from r1data.stages.verify.engines import COMPARE, Engines, Job, MathJob, missing, verdict_of
-from r1data.stages.verify.extract import extract_answer
-from r1data.stages.verify.format import check_format
-from r1data.stages.verify.gym import prepare_gym
-from r1data.stages.verify.json_schema import check_json
+from r1data.stages.verify.engines import COMPARE, Engines, missing
 from r1data.stages.verify.judge import Judged, JudgeRow, needs_judge, settle
-from r1data.stages.verify.math import Decided, Pair, decide, gold_answer
 from r1data.stages.verify.policy import VerifyPolicy
-from r1data.stages.verify.reward_model import RewardRow
-from r1data.stages.verify.string import check_string, printable
+from r1data.stages.verify.prepare import Row, prepare_rows
 
-PRELOAD = (COMPARE.partition(":")[0],)
+PRELOAD = (COMPARE.partition(":")[0], "r1data.stages.verify.prepare")
 """What workers should have imported before they are forked."""
-_RULED = ("math", "choice", "string", "json")
-_SECOND_OPINION = frozenset(_RULED)
-
-
-class Row(NamedTuple):
-    """One answer to judge."""
-
-    verifier: str
-    gold: str | None
-    text: str | None
-    payload: str | None = None
-    prefill: str | None = None
-    question: str | None = None
-    """What the model was asked: for a judge or reward model only."""
-
-
-_Memo = dict[tuple[str, str], Decided | Pair]
+_SECOND_OPINION = frozenset({"math", "choice", "string", "json"})
 
 
 def verify(
@@ -115,7 +88,7 @@ def judge_rows(rows: Sequence[Row], engines: Engines) -> list[Verdict]:
     """Return a verdict per row, in order."""
     policy = engines.policy
     missing({row.verifier for row in rows}, policy)
-    prepared = _prepare_many(rows, policy)
+    prepared = prepare_rows(rows, policy, engines.pool, engines.workers)
     left = [number for number, found in enumerate(prepared) if not isinstance(found, Verdict)]
     settled = engines.run([job for job in prepared if not isinstance(job, Verdict)])
     done = dict(zip(left, settled, strict=True))
@@ -143,79 +116,3 @@ def _second_opinions(
     for number, opinion in zip(asked, opinions, strict=True):
         out[number] = settle(verdicts[number], Judged(opinion, opinion.evidence))
     return out
-
-
-def _prepare_many(rows: Sequence[Row], policy: VerifyPolicy) -> list[Verdict | Job]:
-    decided: _Memo = {}
-    golds: dict[str, str] = {}
-    return [_prepare(row, policy, decided, golds) for row in rows]
-
-
-def _prepare(
-    row: Row, policy: VerifyPolicy, decided: _Memo, golds: dict[str, str]
-) -> Verdict | Job:
-    """Return the verdict of a row, or what is left to do for it. Never raises."""
-    started = time.perf_counter()
-    try:
-        prepared = _begin(row, policy, decided, golds)
-    except Exception as error:  # a row's fault, whatever it is, stays with the row
-        method = printable(f"{type(error).__name__}: {error}"[:200])
-        prepared = Verdict(status="error", method=method)
-    if isinstance(prepared, Verdict):
-        return prepared.model_copy(update={"seconds": time.perf_counter() - started})
-    return prepared
-
-
-def _begin(row: Row, policy: VerifyPolicy, decided: _Memo, golds: dict[str, str]) -> Verdict | Job:
-    text, prefill, extract = row.text or "", row.prefill or "", policy.extract
-    if row.verifier == "judge":
-        return JudgeRow(row.question, row.gold, text, prefill)
-    if row.verifier == "reward-model":
-        return RewardRow([{"role": "user", "content": row.question or ""}], text, prefill)
-    if row.verifier == "gym":
-        return prepare_gym(row.payload, text, extract, prefill)
-    if row.verifier == "code":
-        return prepare_code(row.payload, text, extract, prefill)
-    if row.verifier == "format":
-        return check_format(row.payload, text, extract, prefill)
-    if row.verifier == "json":
-        return check_json(row.gold, row.payload, text, extract, prefill)
-    if row.gold is None or not str(row.gold).strip():
-        return Verdict(status="bad_gold", method="empty")
-    gold = str(row.gold)
-    if row.verifier == "math":
-        return _begin_math(gold, text, prefill, policy, decided, golds)
-    if row.verifier == "choice":
-        return check_choice(gold, text, _strings(row.payload, "options"), extract, prefill)
-    return check_string(gold, text, _strings(row.payload, "aliases"), extract, prefill)
-
-
-def _begin_math(
-    gold: str,
-    text: str,
-    prefill: str,
-    policy: VerifyPolicy,
-    decided: _Memo,
-    golds: dict[str, str],
-) -> Verdict | MathJob:
-    if gold not in golds:
-        golds[gold] = gold_answer(gold)
-    extracted = extract_answer(text, policy.extract, prefill)
-    if extracted is None:
-        empty = not golds[gold].strip()
-        return Verdict(status="bad_gold", method="empty") if empty else Verdict(status="no_answer")
-    key = (golds[gold], extracted)
-    if key not in decided:
-        decided[key] = decide(*key, policy)
-    found = decided[key]
-    shown = printable(extracted)
-    return (
-        MathJob(found, shown)
-        if isinstance(found, Pair)
-        else verdict_of(found.status, shown, found.method, 0.0)
-    )
-
-
-def _strings(payload: str | None, key: str) -> list[str]:
-    values = json.loads(payload).get(key, []) if payload else []
-    return [str(value) for value in values]

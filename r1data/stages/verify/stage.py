@@ -10,9 +10,10 @@ from pydantic import Field
 from r1data.backends.math_pool import MathPool, shared_pool
 from r1data.core.records import VerdictRow, content_hash, polars_schema
 from r1data.core.stage import Config, Context, Stage, Tables
-from r1data.stages.verify.api import PRELOAD, Row, judge_rows
+from r1data.stages.verify.api import PRELOAD, judge_rows
 from r1data.stages.verify.engines import Engines, missing
 from r1data.stages.verify.policy import VerifyPolicy
+from r1data.stages.verify.prepare import Row
 
 
 class VerifyConfig(VerifyPolicy):

@@ -9,6 +9,7 @@ from r1data.stages.verify.math import Pair, VerifyPolicy, decide
 
 pytestmark = pytest.mark.engine  # loads sympy
 POLICY = VerifyPolicy()
+NOTATION = r"x 1 2 + - ^ { } ( ) , = < \frac \sqrt \pi \cup or R"
 
 
 def status(gold: str, answer: str) -> str:
@@ -244,9 +245,9 @@ def test_a_polynomial_is_its_factors(roots: list[int], shift: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.sampled_from(r"x 1 + - ^ { } ( ) , = < \frac \sqrt \pi \cup or R".split()), max_size=8),
-    st.lists(st.sampled_from(r"x 2 + - ^ { } ( ) , = < \frac \sqrt \pi \cup or R".split()), max_size=8),
-)  # fmt: skip
+    st.lists(st.sampled_from(NOTATION.split()), max_size=8),
+    st.lists(st.sampled_from(NOTATION.split()), max_size=8),
+)
 def test_mangled_notation_has_a_status(gold: list[str], answer: list[str]) -> None:
     wanted = {"correct", "wrong", "bad_gold", "limit"}
     assert status(" ".join(gold), " ".join(answer)) in wanted

@@ -1,5 +1,6 @@
 """What is decided about two answers without computer algebra, and what is shown to it at all."""
 
+import time
 from fractions import Fraction
 
 import pytest
@@ -285,100 +286,13 @@ def test_arbitrary_text_never_raises(gold: str, answer: str) -> None:
     assert status(gold, gold) in ("correct", "bad_gold")
 
 
-FRAGMENTS = [
-    r"\frac",
-    r"{",
-    r"}",
-    r"1",
-    r"23",
-    r"0",
-    r"/",
-    r".",
-    r",",
-    r";",
-    r":",
-    r"(",
-    r")",
-    r"[",
-    r"]",
-    r"\{",
-    r"\}",
-    r"\cup",
-    r"\in",
-    r"\mathbb{R}",
-    r"x",
-    r"\sqrt",
-    r"\pi",
-    r"\infty",
-    r"^",
-    r"_",
-    r"$",
-    r"$$",
-    r"\%",
-    r"°",
-    r"cm",
-    r"km/h",
-    r"\text{",
-    r"or",
-    r"and",
-    r"또는",
-    r"와",
-    r"개",
-    r"십",
-    r"万",
-    r"分之",
-    r"分の",
-    r"시",
-    r"오후",
-    r"반",
-    r"<",
-    r">",
-    r"=",
-    r"\le",
-    r"\ne",
-    r"\pm",
-    r"|",
-    r"!",
-    r"'",
-    r"_8",
-    r"mod",
-    r"\ldots",
-    r"\boxed{",
-    r"<answer>",
-    r"</think>",
-    r"is",
-    r"답은",
-    r"答案是",
-    r"**",
-    r"`",
-    r"½",
-    r"²",
-    r"√",
-    r"①",
-    r"％",
-    r"（",
-    r"、",
-    r"。",
-    r"\\",
-    r"&",
-    r"\begin{pmatrix}",
-    r"\overline{",
-    r"-",
-    r"*",
-    r"e5",
-    r"PM",
-    r"twelve",
-    r"half",
-    r"not",
-    r"but",
-    r"٣",
-    r"𝟙",
-    r"İ",
-    r"㎞",
-    r"5e999",
-    r"\left.",
-    r"\langle",
-]
+NOTATION = (
+    r"\frac { } 1 23 0 / . , ; : ( ) [ ] \{ \} \cup \in \mathbb{R} x \sqrt \pi \infty ^ _ $ $$ \% "
+    r"° cm km/h \text{ or and 또는 와 개 십 万 分之 分の 시 오후 반 < > = \le \ne \pm | ! ' _8 mod "
+    r"\ldots \boxed{ <answer> </think> is 답은 答案是 ** ` ½ ² √ ① ％ （ 、 。 \\ & "
+    r"\begin{pmatrix} \overline{ - * e5 PM twelve half not but ٣ 𝟙 İ ㎞ 5e999 \left. \langle"
+)
+FRAGMENTS = NOTATION.split()
 
 
 @settings(max_examples=200, deadline=None)
@@ -393,3 +307,21 @@ def test_mangled_notation_never_raises(gold: list[str], answer: list[str], space
     for policy in (POLICY, strict):
         assert decide(joint.join(gold), joint.join(answer), policy) is not None
     assert isinstance(gold_answer(joint.join(gold)), str)
+
+
+HOSTILE = (
+    r"一 만 하나 십 1万 一分之 2분의 twenty- 1, 1/ 1: ( { [ $ ** | \{ \cup \pm \text{ \frac{ √( ½ "
+    r"sqrt( ^( x=1, x< 1< ° cm 시간 % . ! ' _ & \\ ~ \overline{ 오후 입니다 \mathbb{R} 1e5 (1,2)\cup ﷺ"
+)
+
+
+@pytest.mark.parametrize(
+    "pattern", [*HOSTILE.split(), "1 ", "一 ", "two ", "or ", "not ", "about "]
+)
+def test_what_is_decided_beside_the_workers_comes_back(pattern: str) -> None:
+    # No process is killed here, so the rules themselves have to be linear.
+    text = pattern * (4090 // len(pattern))
+    started = time.monotonic()
+    for gold, answer in ((text, "12"), ("12", text), ("x+1", f"{text}1"), (f"{text}1", f"{text}2")):
+        decide(gold, answer, POLICY)
+    assert time.monotonic() - started < 5

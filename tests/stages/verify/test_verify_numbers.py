@@ -9,31 +9,14 @@ from hypothesis import strategies as st
 from r1data.stages.verify.numbers import join_thousands, numeral, plain, rational, spell_out
 
 KOREAN, CHINESE = "영일이삼사오육칠팔구", "零一二三四五六七八九"
-ONES = [
-    "zero",
-    "one",
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "thirteen",
-    "fourteen",
-    "fifteen",
-    "sixteen",
-    "seventeen",
-    "eighteen",
-    "nineteen",
-]
+ONES_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
+    "sixteen seventeen eighteen nineteen"
+)
+ONES = ONES_WORDS.split()
 TENS = ["twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
-NATIVE_ONES = ["", *["하나", "둘", "셋", "넷", "다섯", "여섯", "일곱", "여덟", "아홉"]]
-NATIVE_TENS = ["", *["열", "스물", "서른", "마흔", "쉰", "예순", "일흔", "여든", "아흔"]]
+NATIVE_ONES = ["", "하나", "둘", "셋", "넷", "다섯", "여섯", "일곱", "여덟", "아홉"]
+NATIVE_TENS = ["", "열", "스물", "서른", "마흔", "쉰", "예순", "일흔", "여든", "아흔"]
 
 
 def korean(number: int, one: bool = False) -> str:

@@ -17,6 +17,8 @@ from r1data.stages.verify.structure import (
     split_list,
 )
 
+PAIR = ("tuple", "1", "2")
+
 
 def shape(node: Node) -> Any:
     """Return a leaf's text, a relation's pieces joined, and the kind and members of all else."""
@@ -68,7 +70,7 @@ def test_leaves(text: str) -> None:
         ("((((1))))", "1"),
         ("{12}", "12"),
         (r"\begin{pmatrix}1\\2\end{pmatrix}", ("tuple", "1", "2")),
-        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", ("tuple", ("tuple", "1", "2"), ("tuple", "3", "4"))),
+        (r"\begin{pmatrix}1&2\\3&4\end{pmatrix}", ("tuple", PAIR, ("tuple", "3", "4"))),
         (r"(1,2)\cup(3,4)", ("cup", ("tuple", "1", "2"), ("tuple", "3", "4"))),
         (r"\mathbb{R}\setminus\{2\}", ("setminus", r"\mathbb{R}", ("set", "2"))),
         ("x=1", "x = 1"),

