@@ -140,7 +140,24 @@ def sample(
 
 def verify(
     workers: Annotated[int | None, typer.Option(help="Worker processes.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds for one answer.")] = None,
+    timeout: Annotated[float | None, typer.Option(help="Seconds for one comparison.")] = None,
+    judge_url: Annotated[
+        str | None,
+        typer.Option("--judge-url", help="OpenAI-compatible server asked about rejected answers."),
+    ] = None,
+    judge_model: Annotated[
+        str | None, typer.Option("--judge-model", help="The judge's model at that server.")
+    ] = None,
+    reward_model: Annotated[
+        str | None, typer.Option("--reward-model", help="Folder of a sequence classifier.")
+    ] = None,
+    unsafe_local: Annotated[
+        bool,
+        typer.Option(
+            "--unsafe-local",
+            help="Run programs without a sandbox if there is none: network and files are not cut.",
+        ),
+    ] = False,
     directory: Directory = HERE,
     extra: Set = None,
     as_json: Json = False,
@@ -149,9 +166,16 @@ def verify(
 ) -> None:
     """Judge every trace's final answer; the outcome is a status, never a bare yes or no.
 
-    Example: r1data verify --workers 8
+    Each problem names its verifier. Example: r1data verify --workers 8
     """
-    given = {"workers": workers, "timeout": timeout}
+    given = {
+        "workers": workers,
+        "timeout": timeout,
+        "judge_url": judge_url,
+        "judge_model": judge_model,
+        "reward_model": reward_model,
+        "unsafe_local": unsafe_local or None,
+    }
     run_entry(Call(directory, as_json, debug, force, extra), "verify", given)
 
 

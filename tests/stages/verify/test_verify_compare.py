@@ -186,10 +186,10 @@ def test_another_answer(gold: str, answer: str) -> None:
     assert status(gold, answer) == "wrong"
 
 
-@pytest.mark.parametrize("gold", [r"\frac{", r"\sqrt{", "x^", "+", "=", r"\frac{1}{}"])
+@pytest.mark.parametrize("gold", [r"\frac{", r"\sqrt{", "x^", "+", "=", r"\frac{1}{}", "((", "x="])
 @pytest.mark.parametrize("answer", ["1", "x+1", "0", "Anna"])
 def test_an_unreadable_gold_is_bad_and_never_rewarded(gold: str, answer: str) -> None:
-    assert status(gold, answer) in ("bad_gold", "wrong")
+    assert status(gold, answer) == "bad_gold"
 
 
 def test_a_bad_gold_is_named() -> None:

@@ -175,9 +175,12 @@ PATTERNS = [
     "1:1", "a, ", "so ", "는 ", "は", "是", "아니라", "답은 ", "答案是", "一", "만", "하나", "十 ",
     "오후 ", "1 2/", "é",
 ]  # fmt: skip
+# All of them take two seconds: the engine tests see every one.
+QUICK = ("<answer>", r"\boxed{", "{", "9", "answer ", "<think>", "一", "two ")
+MEGABYTES = [*QUICK, *(pytest.param(p, marks=pytest.mark.engine) for p in PATTERNS)]
 
 
-@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("pattern", MEGABYTES)
 def test_a_hostile_text_of_a_megabyte_comes_back(pattern: str) -> None:
     text = pattern * (SIZE // len(pattern))
     started = time.monotonic()

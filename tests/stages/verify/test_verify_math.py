@@ -311,7 +311,7 @@ def test_mangled_notation_never_raises(gold: list[str], answer: list[str], space
 
 HOSTILE = (
     r"一 만 하나 십 1万 一分之 2분의 twenty- 1, 1/ 1: ( { [ $ ** | \{ \cup \pm \text{ \frac{ √( ½ "
-    r"sqrt( ^( x=1, x< 1< ° cm 시간 % . ! ' _ & \\ ~ \overline{ 오후 입니다 \mathbb{R} 1e5 (1,2)\cup ﷺ"
+    r"sqrt( ^( x=1, x< 1< ° 시간 % ! ' _ & \\ ~ \overline{ 오후 입니다 \mathbb{R} 1e5 (1,2)\cup ﷺ"
 )
 
 

@@ -113,9 +113,7 @@ TABLE: dict[str, tuple[dict[str, Any], list[tuple[str, str, bool, bool]]]] = {
         ],
     ),
 }
-ROWS = [
-    (flags, *row) for flags, rows in TABLE.values() for row in rows
-]  # fmt: skip
+ROWS = [(flags, *row) for flags, rows in TABLE.values() for row in rows]
 
 
 @pytest.mark.engine

@@ -184,10 +184,7 @@ def test_what_the_workers_say() -> None:
 @pytest.mark.parametrize("text", [r"\boxed{3}", r"\boxed{x+1}", r"\boxed{\text{no}}", "so it is 3"])
 def test_a_bad_gold_is_counted_and_never_rewarded(gold: str | None, text: str) -> None:
     verdict = verify(gold, text, timeout=30.0)
-    assert verdict.status in ("bad_gold", "wrong")
-    assert verdict.score in (None, 0.0)
-    if gold is None or not gold.strip(" $"):
-        assert (verdict.status, verdict.score) == ("bad_gold", None)
+    assert (verdict.status, verdict.score) == ("bad_gold", None)
 
 
 @pytest.mark.engine
