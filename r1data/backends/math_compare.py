@@ -13,41 +13,47 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+
+class Near(Fraction):
+    """A real number that is not rational, or not known to be, to 40 digits."""
+
+
 Value = Fraction | complex
 
 _DIGITS = 40
 _CLOSE = Fraction(1, 10**20)
 _ZERO = Fraction(1, 10**30)
-_POINTS = 4
-_SPREAD = ("0.37", "1.91", "0.83", "-1.43", "2.59")
-_CONSTANTS = "cCkKaAbBdD"
+_HIDDEN_ZERO = Fraction(1, 10**100)
+"""What sympy makes of a zero that it could not prove to be one."""
+_SPREAD = ("0.37", "1.91", "0.83", "-1.43", "2.59", "37.3", "-41.7")
+_INTEGERS = (2, 3, 6, 7)
+"""Both parities: (-1)^n tells them apart."""
+_CONSTANT = re.compile(r"[CK](?:_\{?\w\}?)?")
 _DECIMAL = re.compile(r"\d*\.\d+")
 
 
 @lru_cache(maxsize=4096)
 def parse(latex: str) -> Any | None:
-    """Return math-verify's reading of a whole text (a sympy object), None if it has none."""
+    """Return a sympy object for a whole text by math-verify's parser, None if it cannot be read.
+
+    Not through `math_verify.parse`: that takes R for r, and looks for numbers inside what it cannot
+    read as a whole.
+    """
     if not latex.strip():
         return None
-    math_verify = importlib.import_module("math_verify")
+    parser = importlib.import_module("latex2sympy2_extended.latex2sympy2")
     normalization = importlib.import_module("latex2sympy2_extended").NormalizationConfig
     # Units are taken off before; "m" that is left is a variable.
-    config = math_verify.LatexExtractionConfig(
-        boxed_match_priority=0,
-        normalization_config=normalization(
-            basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"
-        ),
+    config = normalization(
+        basic_latex=True, units=False, malformed_operators=True, nits=True, boxed="none"
     )
-    # A number found inside text that failed to parse would pass for the whole of it, so the text
-    # is delimited and nothing else is tried.
-    options = {"parsing_timeout": None, "raise_on_error": True, "fallback_mode": "no_fallback"}
+    cased = parser.ConversionConfig(lowercase_symbols=False)
     try:
-        found = list(math_verify.parse(f"${latex}$", [config], **options))
+        return parser.latex2sympy(latex, normalization_config=config, conversion_config=cased)
     except MemoryError:
         raise
     except Exception:  # what cannot be read has no reading
         return None
-    return found[0] if found else None
 
 
 @lru_cache(maxsize=4096)
@@ -67,7 +73,7 @@ def _expression(latex: str) -> Any | None:
 def value(latex: str) -> Value | None:
     """Return the value of a number, exact if it is rational, else to 40 digits; None if it is none.
 
-    A real irrational is a Fraction near it; a number with an imaginary part is a complex.
+    A real irrational is a `Near`; a number with an imaginary part is a complex.
     """
     expression = _expression(latex)
     if expression is None:
@@ -76,9 +82,22 @@ def value(latex: str) -> Value | None:
         expression = _imaginary(expression)
     if expression.free_symbols:
         return None
+    if not expression.is_Rational:
+        expression = _worked_out(expression)
     if expression.is_Rational:
         return Fraction(int(expression.p), int(expression.q))
     return _evaluate(expression, {})
+
+
+def _worked_out(expression: Any) -> Any:
+    """Carry out arithmetic that was only written down, where that is cheap."""
+    try:
+        done = expression.doit()
+    except MemoryError:
+        raise
+    except Exception:  # what cannot be worked out stays as it was written
+        return expression
+    return done if done.is_number else expression
 
 
 def _evaluate(expression: Any, point: dict[Any, Any]) -> Value | None:
@@ -102,14 +121,21 @@ def _fraction(number: Any) -> Fraction | None:
     sign, mantissa, exponent, _ = number._mpf_
     if abs(exponent) > 40_000:
         return None  # more than 10,000 digits
-    return Fraction((-1) ** sign * int(mantissa)) * Fraction(2) ** int(exponent)
+    return Near(Fraction((-1) ** sign * int(mantissa)) * Fraction(2) ** int(exponent))
 
 
 def close(one: Value, other: Value, tolerance: Fraction | None = None) -> bool:
-    """Return whether two values agree to 20 digits, or 12 where they are complex."""
+    """Return whether two values are the same: rationals exactly, others to 20 digits, or 12.
+
+    Complex ones are known to 12 digits.
+    """
     if isinstance(one, Fraction) and isinstance(other, Fraction):
+        if tolerance is None and not isinstance(one, Near) and not isinstance(other, Near):
+            return one == other
         if not one or not other:
             return abs(one - other) < _ZERO
+        if max(abs(one), abs(other)) < _HIDDEN_ZERO:
+            return True
         return abs(one - other) <= (_CLOSE if tolerance is None else tolerance) * abs(one)
     one, other = complex(one), complex(other)
     return abs(one - other) <= (tolerance or 1e-12) * max(abs(one), abs(other), 1e-6)
@@ -120,7 +146,7 @@ def in_degrees(angle: Value) -> Value:
     if isinstance(angle, complex):
         return math.degrees(1) * angle
     pi = Fraction(314159265358979323846264338327950288419716939937510, 10**50)
-    return angle * 180 / pi
+    return Near(angle * 180 / pi)
 
 
 def same_function(gold: str, answer: str, rename: bool = False) -> bool:
@@ -135,7 +161,7 @@ def same_function(gold: str, answer: str, rename: bool = False) -> bool:
         return _verify(gold, answer)
     if one.is_finite is False or other.is_finite is False or "nan" in (str(one), str(other)):
         return one == other and "zoo" not in str(one) and "nan" not in str(one)
-    tolerance = _written_precision(gold + " " + answer)
+    tolerance = _written_precision(gold)
     for reading in _readings(one, other, rename):
         if _agree(one, reading, tolerance):
             return True
@@ -145,10 +171,10 @@ def same_function(gold: str, answer: str, rename: bool = False) -> bool:
 
 
 def _written_precision(text: str) -> Fraction | None:
-    """Return the relative error that the coarsest decimal of at least four digits allows."""
+    """Return the relative error that the coarsest decimal of a gold answer allows."""
     digits = [len(number.replace(".", "").lstrip("0")) for number in _DECIMAL.findall(text)]
     coarsest = min((count for count in digits if count >= 4), default=None)
-    return None if coarsest is None else Fraction(2, 10 ** (coarsest - 1))
+    return None if coarsest is None else Fraction(1, 10 ** (coarsest - 1))
 
 
 def _imaginary(expression: Any) -> Any:
@@ -161,8 +187,8 @@ def _differ_by_constant(gold: Any, answer: Any) -> bool:
     """Return whether two antiderivatives differ by a constant, where both have a ``+ C``."""
     sympy = importlib.import_module("sympy")
     constants = [
-        [s for s in e.free_symbols if str(s) in ("C", "c", "K", "k") and e.diff(s) == 1]
-        for e in (gold, answer)
+        [s for s in e.free_symbols if str(s)[0] in first and e.diff(s) == 1]
+        for e, first in ((gold, "CK"), (answer, "CcKk"))
     ]
     if not all(constants):
         return False
@@ -179,18 +205,17 @@ def _agree(one: Any, other: Any, tolerance: Fraction | None) -> bool:
     if one == other:
         return True
     agreed = 0
-    for number in range(len(_SPREAD) + 2):
+    for number in range(len(_SPREAD) + len(_INTEGERS)):
         point = _point(one.free_symbols | other.free_symbols, number)
         ours, theirs = _evaluate(one, point), _evaluate(other, point)
         if ours is None or theirs is None:
             continue
         if not close(ours, theirs, tolerance):
-            if isinstance(ours, complex) or isinstance(theirs, complex):
+            branch = isinstance(ours, complex) or isinstance(theirs, complex)
+            if branch and number < len(_SPREAD):
                 continue  # another branch of a root or logarithm, perhaps
             return False
         agreed += 1
-        if agreed >= _POINTS:
-            return True
     return agreed >= 2
 
 
@@ -201,7 +226,7 @@ def _point(symbols: set[Any], number: int) -> dict[Any, Any]:
     for symbol in sorted(symbols, key=str):
         seed = zlib.crc32(str(symbol).encode())
         if number >= len(_SPREAD):
-            point[symbol] = sympy.Integer(2 + (seed + 3 * number) % 7)
+            point[symbol] = sympy.Integer(_INTEGERS[number - len(_SPREAD)] + 8 * (seed % 3))
         else:
             shift = sympy.Rational(seed % 89, 97)
             point[symbol] = sympy.Rational(_SPREAD[(number + seed) % len(_SPREAD)]) + shift
@@ -209,17 +234,26 @@ def _point(symbols: set[Any], number: int) -> dict[Any, Any]:
 
 
 def _readings(gold: Any, answer: Any, rename: bool) -> list[Any]:
-    """Return the answer, and it with its constants or free parameter named as in the gold."""
+    """Return the answer, and it with its constants or free parameters named as in the gold.
+
+    ``C`` and ``C_1``, ``C_2`` are constants of integration wherever something else is free too;
+    other letters are parameters if a clause says so, or beside pi (k pi and n pi).
+    """
     ours = {str(symbol): symbol for symbol in gold.free_symbols}
     theirs = {str(symbol): symbol for symbol in answer.free_symbols}
+    shared = [name for name in ours if name in theirs and not _CONSTANT.fullmatch(name)]
+    constants = [name for name in ours if _CONSTANT.fullmatch(name)]
     missing, extra = sorted(ours.keys() - theirs.keys()), sorted(theirs.keys() - ours.keys())
+    if not missing and not extra and len(constants) == 2 and shared:
+        first, second = (ours[name] for name in constants)
+        return [answer, answer.subs({first: second, second: first}, simultaneous=True)]
     if not missing or len(missing) != len(extra) or len(missing) > 2:
         return [answer]
-    constants = all(name[0] in "CcK" for name in missing) and all(
-        name[0] in _CONSTANTS for name in extra
-    )
-    parameters = rename and all(len(name) == 1 for name in (*missing, *extra))
-    if not constants and not parameters:
+    integral = shared and all(_CONSTANT.fullmatch(name) for name in missing)
+    named = integral and all(name[0] in "CcKkAB" for name in extra)
+    turning = {*missing, *extra} <= {"k", "n", "m"} and "pi" in str(gold) and "pi" in str(answer)
+    parameter = (rename or turning) and len(missing) == 1 and len(missing[0]) == len(extra[0]) == 1
+    if not named and not parameter:
         return [answer]
     return [
         answer.subs({theirs[old]: ours[new] for old, new in zip(order, missing, strict=True)})

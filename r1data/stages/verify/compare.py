@@ -15,13 +15,14 @@ from r1data.stages.verify.forms import Form, split
 from r1data.stages.verify.latex import tidy, to_latex
 from r1data.stages.verify.leaf import quick, same_rounding
 from r1data.stages.verify.policy import VerifyPolicy
-from r1data.stages.verify.realsets import Piece, RealSet, real_set, spans
+from r1data.stages.verify.realsets import Piece, RealSet, real_set, spans, variables
 from r1data.stages.verify.structure import (
     Group,
     Leaf,
     Node,
     Relation,
     Union,
+    domain,
     parameters,
     parse_answer,
 )
@@ -34,7 +35,11 @@ _T = TypeVar("_T")
 _SUBSCRIPT = re.compile(r"_\s?(?:\{[^{}]*\}|\w)")
 _APPLIED = re.compile(r"[A-Za-z]\s?'*\s?\([^()]*\)")
 _NAME = re.compile(r"[A-Za-z\s\\|:()',/{}°가-힣一-鿿ぁ-ヿ.\[\]-]+")
+_OPERATION = re.compile(
+    r"^\s*-|\s-\s|(?<!\})/(?!\{)|\|\s?[a-z]\s?\||\\(?:sqrt|log|ln|exp|sin|cos|tan|cot|sec|csc)"
+)
 _SCRIPTED = re.compile(r"^([A-Za-z]+)_")
+_SCRIPTED_DIGIT = re.compile(r"\d_")
 _JUXTAPOSED = re.compile(r"[\d./,]+(?:\s+[\d./,]+)+")
 _MAX_MATCHES = 60
 
@@ -54,6 +59,9 @@ def judge_pair(gold: str, answer: str, policy: str) -> tuple[str, str, None]:
 
 def _status(gold: str, answer: str, rules: VerifyPolicy) -> str:
     rename = parameters(gold) or parameters(answer)
+    domains = {name for name in (domain(gold), domain(answer)) if name}
+    if len(domains) == 2:
+        return "wrong"
 
     def same(one: str, other: str) -> bool:
         return same_leaf(one, other, rules, rename)
@@ -109,6 +117,8 @@ def _angles(g: Form, a: Form) -> bool:
 
 def same_expression(g: Form, a: Form, policy: VerifyPolicy, rename: bool) -> bool:
     """Return whether two expressions have the same value, or the same at every point tried."""
+    if _SCRIPTED_DIGIT.search(a.text) or _SCRIPTED_DIGIT.search(g.text):
+        return False  # a number in another base, which the parser takes for a name
     if _JUXTAPOSED.fullmatch(a.text) or _JUXTAPOSED.fullmatch(g.text):
         return False  # two numbers side by side, which the parser would read as it likes
     gold, answer = to_latex(g.text), to_latex(a.text)
@@ -161,18 +171,24 @@ def same_nodes(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bo
 def _same_sets(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bool | None:
     """Compare sets of reals; None if either is none, or both might as well be points or lists."""
     ours, theirs = real_set(gold), real_set(answer)
-    if (ours and ours.explicit) or (theirs and theirs.explicit):
+    letters = variables(gold), variables(answer)
+    if all(letters) and letters[0] != letters[1]:
+        return None
+    if max(map(len, letters)) < 2 and ((ours and ours.explicit) or (theirs and theirs.explicit)):
         one, other = spans(gold, _number), spans(answer, _number)
-        if one is not None and one == other and policy.interval == "any":
+        if one and one == other and policy.interval == "any":
             return True
+        lists = any(isinstance(n, Group) and n.kind == "list" for n in (gold, answer))
+        if one is not None and other is not None and lists:
+            return False  # what "and" and "or" come to is not what the pieces say
     if ours is None or theirs is None or not (ours.explicit or theirs.explicit):
         return None
+    if not ours.pieces and not theirs.pieces:
+        return gold == answer
     if not (ours.explicit and theirs.explicit):
         finite = [s for s in (ours, theirs) if not s.explicit and _is_finite(s)]
         if policy.interval == "strict" or (finite and not _contains_sets(gold, answer)):
             return None
-    if ours.variable and theirs.variable and ours.variable != theirs.variable:
-        return False
     return _match(ours.pieces, theirs.pieces, lambda g, a: _same_piece(g, a, same))
 
 
@@ -266,6 +282,9 @@ def _same_equations(gold: Relation, answer: Relation, same: Same, policy: Verify
     )
 
 
+_WORDED = re.compile(r"[A-Za-z]{4,}|[가-힣一-鿿ぁ-ヿ]{2,}")
+_DEPENDENT = re.compile(r"y'*|[fgh]'*\([a-z]\)")
+"""What a rule for y may be called: y, f(x), g(x)."""
 _FUNCTION_OF = re.compile(r"([A-Za-z]'*)\s?\(\s?([A-Za-z])\s?\)")
 
 
@@ -280,13 +299,12 @@ def _same_argument(gold: Relation, answer: Relation) -> Relation:
 
 def _same_names(gold: str, answer: str) -> bool:
     """Return whether two left-hand sides may name the same thing: f(x), y and f(t) may."""
-    if "\\" in gold and "\\" in answer:
-        return "".join(gold.split()) == "".join(answer.split())
-    if gold == answer or "(" in gold + answer:
+    one, other = "".join(gold.split()), "".join(answer.split())
+    if one == other or any(_WORDED.search(name) for name in (gold, answer)):
         return True
-    one, other = gold.strip(), answer.strip()
-    short = len(one) == 1 and len(other) == 1 and one.isascii() and other.isascii()
-    return not short or ("y" in (one, other) and one.lower() in "yfgh" and other.lower() in "yfgh")
+    return bool(_DEPENDENT.fullmatch(one) and _DEPENDENT.fullmatch(other)) and (
+        one.count("'") == other.count("'")
+    )
 
 
 def _same_inequality(gold: Node, answer: Node) -> bool:
@@ -317,7 +335,15 @@ def value_of(node: Node) -> Node:
         if not _is_number(sides[0]) or not _is_number(sides[-1]):
             return node
     last = max((place for place, sign in enumerate(signs) if sign == "="), default=len(signs) - 1)
+    if not _consistent([side for side in sides[: last + 2] if _is_number(side)]):
+        return node
     return parse_answer(sides[last + 1])
+
+
+def _consistent(numbers: list[str]) -> bool:
+    """Return whether numbers that a chain of = joins are one, up to rounding on the way."""
+    values = [value for value in map(_number, numbers) if value is not None]
+    return all(abs(value - values[-1]) <= abs(values[-1]) / 100 for value in values)
 
 
 def _is_number(text: str) -> bool:
@@ -331,7 +357,9 @@ def _is_number(text: str) -> bool:
 def is_name(text: str) -> bool:
     """Return whether a left-hand side only names something: ``x_1``, ``f(2)``, ``|AB|``, words."""
     short = _APPLIED.sub("f", _SUBSCRIPT.sub("", _SUBSCRIPT.sub("", text)))
-    return bool(_NAME.fullmatch(short)) and any(c.isalpha() for c in short) and " - " not in short
+    if _OPERATION.search(text) or not any(c.isalpha() for c in short):
+        return False
+    return bool(_NAME.fullmatch(short))
 
 
 def _as_group(node: Node) -> Group:
@@ -339,6 +367,8 @@ def _as_group(node: Node) -> Group:
 
 
 def _same_groups(gold: Group, answer: Group, same: Same, policy: VerifyPolicy) -> bool:
+    if len(_names(gold) | _names(answer)) > 1 and min(len(gold.items), len(answer.items)) == 1:
+        return False
     if len(gold.items) == 1 and len(answer.items) > 1 and answer.kind == "list":
         return all(same_nodes(gold.items[0], item, same, policy) for item in answer.items)
     if len(answer.items) == 1 and len(gold.items) > 1 and gold.kind == "list":
@@ -358,7 +388,16 @@ def _same_groups(gold: Group, answer: Group, same: Same, policy: VerifyPolicy) -
         return len(one.items) == len(other.items) and all(
             nodes(left, right) for left, right in zip(one.items, other.items, strict=True)
         )
-    return _match(_distinct(one), _distinct(other), nodes)
+    if _match(_members(one), _members(other), nodes):
+        return True
+    distinct = tuple(dict.fromkeys(one.items)), tuple(dict.fromkeys(other.items))
+    # A member said twice is no mistake beside a list that says none twice.
+    once = len(distinct[0]) == len(one.items) or len(distinct[1]) == len(other.items)
+    return once and distinct != (one.items, other.items) and _match(*distinct, nodes)
+
+
+def _names(group: Group) -> set[str]:
+    return {item.sides[0] for item in group.items if isinstance(item, Relation)}
 
 
 def _unwrapped(group: Group, other: Group) -> Group:
@@ -393,8 +432,8 @@ def assignments(group: Group) -> dict[str, Node] | None:
     return named if len(named) == len(group.items) > 1 else None
 
 
-def _distinct(group: Group) -> tuple[Node, ...]:
-    return tuple(dict.fromkeys(group.items))
+def _members(group: Group) -> tuple[Node, ...]:
+    return tuple(dict.fromkeys(group.items)) if group.kind == "set" else group.items
 
 
 def _match(gold: tuple[_T, ...], answer: tuple[_T, ...], same: Callable[[_T, _T], bool]) -> bool:

@@ -33,6 +33,7 @@ _ROOT_GROUP = re.compile(r"√\s?\(([^()]*)\)")
 _ROOT = re.compile(r"√\s?(\d+(?:\.\d+)?|[A-Za-z])")
 _CUBE_ROOT = re.compile(r"∛\s?\(?(\d+|[A-Za-z])\)?")
 
+_NEGATIVE_WORD = re.compile(r"\b(?:negative|minus)\s+(?=[\d\\])", re.I)
 _NEGATIVE = re.compile(r"(?:负|負|マイナス|마이너스)\s?(?=\d)")
 
 _COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
@@ -75,8 +76,11 @@ _COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:rm|bf|it)(?![A-Za-z])", ""),
         (r"\\(?:mathbb|Bbb)\s?\{?([RZNQC])\}?", r"\\mathbb{\1}"),
         (r"\\(?:R|reals)(?![A-Za-z])", r"\\mathbb{R}"),
+        (r"\\(?:bar|overline)(?:\s?\{([A-Za-z])\}|\s+([A-Za-z])(?![A-Za-z]))", r"\1\2_{bar}"),
         (r"\\(?:vec|overrightarrow|widehat|overline|bar|hat|tilde)\s?\{([A-Za-z]+)\}", r"\1"),
-        (r"\\(?:vec|bar|hat|tilde)\s+([A-Za-z])", r"\1"),
+        (r"\\(?:vec|hat|tilde)\s+([A-Za-z])", r"\1"),
+        (r"\{?\}?_\{?(\w+)\}?\s?C_\{?(\w+)\}?", r"\\binom{\1}{\2}"),
+        (r"\.(\d*)\\dot\s?\{?(\d)\}?", r".\1\\overline{\2}"),
         (r"\^\s?\{?\s?\\circ\s?\}?|\\degree(?:s)?(?![A-Za-z])|(?<=\d)\s?\\circ(?![A-Za-z])", "°"),
         (r"\\(?:leqslant|leqq|leq)(?![A-Za-z])", r"\\le "),
         (r"\\(?:geqslant|geqq|geq)(?![A-Za-z])", r"\\ge "),
@@ -126,6 +130,8 @@ def tidy(text: str) -> str:
     if not text.isascii():
         text = _from_unicode(text)
     text = without_delimiters(_FONTS.sub(r"\1\2\3", text))
+    if text.isascii() and _NEGATIVE_WORD.search(text):
+        text = _NEGATIVE_WORD.sub("-", text)
     if "\\" in text or "~" in text or "{," in text:
         for pattern, replacement in _COMMANDS:
             text = pattern.sub(replacement, text)
@@ -146,6 +152,14 @@ def _from_unicode(text: str) -> str:
         text = _ROOT_GROUP.sub(r"\\sqrt{\1}", text)
         text = _CUBE_ROOT.sub(r"\\sqrt[3]{\1}", _ROOT.sub(r"\\sqrt{\1}", text))
     return spell_out(_NEGATIVE.sub("-", text))
+
+
+_LOOSE_SPACE = re.compile(r"(?<!\d)\s+|\s+(?!\d)")
+
+
+def squeezed(text: str) -> str:
+    """Return the text without spaces, except those that keep digits apart: 1 1/2 is not 11/2."""
+    return _LOOSE_SPACE.sub("", text)
 
 
 def without_delimiters(text: str) -> str:
@@ -177,7 +191,8 @@ _NAMED = re.compile(
 )
 _INFINITY = re.compile(r"(?<![\\A-Za-z])(?:infinity|inf|oo)(?![A-Za-z])", re.I)
 _BARE_POWER = re.compile(r"\^\s?(-?\d+(?:\.\d+)?|-[A-Za-z])")
-_CHOOSE = re.compile(r"(?<![A-Za-z\\])C_\{?(\w+)\}?\^\{?(\w+)\}?")
+_CHOOSE = re.compile(r"(?<![A-Za-z\\])C(?:_\{?(\w+)\}?\^\{?(\w+)\}?|\(\s?(\d+)\s?,\s?(\d+)\s?\))")
+_FLOOR = re.compile(r"(?<![\\A-Za-z])(floor|ceil)\(([^()]*)\)")
 _DEGREES = re.compile(r"\{?(\d+(?:\.\d+)?)\}?\s?°")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s?\{(\d+)\}")
 
@@ -188,7 +203,8 @@ def to_latex(text: str) -> str:
     text = _FUNCTION.sub(r"\\\1 ", text)
     text = _INFINITY.sub(r"\\infty ", _NAMED.sub(r"\\\1 ", text))
     text = _REPEATING.sub(_repeating, text)
-    text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
+    text = _CHOOSE.sub(r"\\binom{\1\3}{\2\4}", text)
+    text = _FLOOR.sub(r"\\l\1 \2 \\r\1", text)
     text = _DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
     text = _BARE_POWER.sub(r"^{\1}", text)
     text = text.replace("\\sqrt (", "\\sqrt(")

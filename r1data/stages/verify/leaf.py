@@ -6,16 +6,18 @@ from typing import NamedTuple
 
 from r1data.core.records import Status
 from r1data.stages.verify.forms import Form, clock, split
+from r1data.stages.verify.latex import squeezed
 from r1data.stages.verify.numbers import (
     decimal_comma,
     decimals,
+    join_thousands,
     numeral,
     rational,
     significant_digits,
 )
 from r1data.stages.verify.policy import VerifyPolicy
 from r1data.stages.verify.units import comparable, resolved
-from r1data.stages.verify.words import YES_NO, fold_words, is_text, same_words, synonymous
+from r1data.stages.verify.words import NEGATION, YES_NO, fold_words, is_text, same_words, synonymous
 
 
 class Decided(NamedTuple):
@@ -28,10 +30,14 @@ class Decided(NamedTuple):
 _WORD = re.compile(r"[^\W\d_]{3,}|[가-힣一-鿿ぁ-ヿ]")
 _WORD = re.compile(r"[^\W_]+")
 _CHOICE = re.compile(r"\(?([A-J])\)?\s*(?:[).:]|$)\s*(.*)", re.DOTALL)
+_OTHER_CHOICE = re.compile(
+    r"(?<![A-Za-z])[A-J](?=\s*[).:]|$)|\b(?:not|wrong|incorrect|false)\b|[-+*/]"
+)
 _BASE = re.compile(r"\(?([0-9A-Fa-f]+)\)?_\{?\(?(\d{1,2})\)?\}?")
 _RESIDUE = re.compile(r"(.+?)\s*\(?\s*mod\s*(\d+)\s*\)?")
 # Rounding noise of intermediate steps; an integer is not a measured value, so little is allowed.
 _NOISE = Fraction(1, 4000)
+_CENTS = Fraction(6, 100)
 
 
 def quick(g: Form, a: Form, policy: VerifyPolicy) -> Decided | None:
@@ -43,7 +49,7 @@ def quick(g: Form, a: Form, policy: VerifyPolicy) -> Decided | None:
 
 
 def _by_text(g: Form, a: Form) -> Decided | None:
-    if "".join(g.text.split()) != "".join(a.text.split()) or g.percent != a.percent:
+    if squeezed(g.text) != squeezed(a.text) or g.percent != a.percent:
         return None
     if comparable(g.unit, a.unit) and g.unit != a.unit:
         return Decided("wrong", "unit")
@@ -78,10 +84,8 @@ def _by_dozen(g: Form, a: Form) -> Decided | None:
     if not any(counts) or None in values:
         return None
     one, other = (value[0] for value in values if value)
-    same = one == other or (
-        counts[0] != counts[1]
-        and one * (12 if counts[0] else 1) == (other * (12 if counts[1] else 1))
-    )
+    same = one * (12 if counts[0] else 1) == other * (12 if counts[1] else 1)
+    same = same or (counts[0] and one == other)
     return Decided("correct" if same else "wrong", "dozen")
 
 
@@ -118,10 +122,11 @@ def by_comma(gold: str, answer: str) -> Decided | None:
     ours, theirs = decimal_comma(gold), decimal_comma(answer)
     if (ours is None) == (theirs is None):
         return None
-    other = rational(split(answer if theirs is None else gold).text)
-    if other is None:
+    pointed = answer if theirs is None else gold
+    if "." not in pointed or join_thousands(gold) != gold or join_thousands(answer) != answer:
         return None
-    same = other[0] == (ours if ours is not None else theirs)
+    other = rational(split(pointed).text)
+    same = other is not None and other[0] == (ours if ours is not None else theirs)
     return Decided("correct", "number") if same else None
 
 
@@ -129,9 +134,9 @@ def _values(form: Form, value: Fraction, policy: VerifyPolicy, other: Form) -> s
     """Return what a number may stand for: 50% is 0.5, or 50 against a 50 that lacks its sign."""
     if not form.percent:
         return {value}
-    bare = policy.percent == "any" and (
-        other.percent or ("/" not in other.text and ("frac" not in other.text))
-    )
+    if other.percent:
+        return {value}
+    bare = policy.percent == "any" and "/" not in other.text and "frac" not in other.text
     return {value, value / 100} if bare else {value / 100}
 
 
@@ -150,7 +155,7 @@ def same_rounding(
         if not policy.tolerance or not places or error >= Fraction(1, 2):
             return False
         noise = _NOISE if places <= 2 else Fraction(policy.tolerance)
-        return error <= abs(gold) * noise
+        return error <= min(abs(gold) * noise, _CENTS)
     if gold_places is not None:
         finer = places is None or places >= gold_places or significant_digits(answer_text) >= 5
         if policy.tolerance and finer and error <= abs(gold) * Fraction(policy.tolerance):
@@ -158,7 +163,7 @@ def same_rounding(
         finer = places is None or places > gold_places
         enough = significant_digits(gold_text) >= 3
         return bool(policy.digits) and finer and enough and error <= _half_unit(gold_places)
-    if places is None or not policy.digits:
+    if not places or not policy.digits:
         return False
     digits = significant_digits(answer_text)
     # Many digits may have been cut off instead of rounded.
@@ -217,6 +222,7 @@ def _by_base(gold: str, answer: str) -> Decided | None:
     return Decided("wrong", "base") if other.isalnum() else None
 
 
+_TIME_OF_DAY = re.compile(r"(?:[01]?\d|2[0-3]):[0-5]\d")
 _TO = re.compile(r"(?<=\d)\s+(?:to|대)\s+(?=\d)|(?<=\d)比(?=\d)")
 
 
@@ -224,6 +230,8 @@ def _by_ratio(gold: str, answer: str) -> Decided | None:
     gold, answer = _TO.sub(":", gold), _TO.sub(":", answer)
     if ":" not in gold and ":" not in answer:
         return None
+    if _TIME_OF_DAY.fullmatch(gold) or _TIME_OF_DAY.fullmatch(answer):
+        return Decided("wrong", "time") if ":" in gold and ":" in answer else None
     ours, theirs = _ratio(gold), _ratio(answer)
     if ours is None or theirs is None or len(ours) != len(theirs):
         return None
@@ -256,7 +264,8 @@ def _by_residue(gold: str, answer: str) -> Decided | None:
 
 def _by_words(g: Form, a: Form) -> Decided | None:
     """Decide words. A word is never shown to the parser, which reads a product of its letters."""
-    if synonymous(fold_words(g.text), fold_words(a.text)):
+    letter = len(g.text) == 1 and not g.text.isupper()  # a variable
+    if not letter and synonymous(fold_words(g.text), fold_words(a.text)):
         return Decided("correct", "text")
     if is_text(g.text):
         return Decided("correct" if same_words(g.text, a.text) else "wrong", "text")
@@ -265,10 +274,21 @@ def _by_words(g: Form, a: Form) -> Decided | None:
     return Decided("wrong", "text") if is_text(a.text) and rational(g.text) else None
 
 
+_AROUND = (
+    "the total sum is are was about equal equals to a an answer value result final so therefore "
+    "thus hence number probability of there exactly only just approximately it that which we get "
+    "and have has she he they in all area length cost price age average remainder"
+)
+_CONNECTING = frozenset(_AROUND.split())
+"""Words that may stand around a number without changing it."""
+
+
 def _prose(g: Form, a: Form) -> Decided | None:
     """Decide a number against words around one number; several name no single one."""
     if not re.fullmatch(r"[\w\s,'’.()-]+", a.text):
         return None
+    if any(word not in _CONNECTING for word in re.findall(r"[^\W\d]+", a.text.casefold())):
+        return Decided("wrong", "text")
     numbers = re.findall(r"(?<![\w.,-])-?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)", a.text)
     if len(numbers) != 1 or not a.text.rstrip(" .").endswith(numbers[0]):
         return Decided("wrong", "several numbers" if len(numbers) > 1 else "text")
@@ -277,7 +297,7 @@ def _prose(g: Form, a: Form) -> Decided | None:
     return Decided("correct" if same else "wrong", "number")
 
 
-_LETTER_LAST = re.compile(r".*[:,]?\s\(([A-J])\)$")
+_LETTER_LAST = re.compile(r"[A-Za-z ]{3,}[:,]?\s\(([A-J])\)$")
 _LETTER_FIRST = re.compile(r"\(([A-J])\)\s*(?=\S)|([A-J])[).:]\s+(?=\S)")
 
 
@@ -296,6 +316,8 @@ _HEADING = re.compile(r"[A-Za-z][A-Za-z ,]{2,39}:\s*(?=\S)")
 def without_heading(text: str, other: str) -> str:
     """Return ``from left to right: D, B`` without its heading if the other side has none."""
     found = _HEADING.match(text)
+    if found and NEGATION.search(found[0].casefold()):
+        return text
     return text[found.end() :] if found and ":" not in other else text
 
 
@@ -304,15 +326,21 @@ def by_yes_or_no(gold: str, answer: str) -> Decided | None:
     one, other = YES_NO.match(gold.casefold()), YES_NO.match(answer.casefold())
     if not one or not other:
         return None
-    return Decided("correct" if one[1] == other[1] else "wrong", "text")
+    opposite = {"yes": "no", "no": "yes"}
+    both = re.search(rf"\b{opposite[other[1]]}\b", answer.casefold())
+    return Decided("correct" if one[1] == other[1] and not both else "wrong", "text")
 
 
 def by_letter(gold: str, answer: str) -> Decided | None:
     """Decide the letter of a choice, with or without the text beside it."""
+    if re.match(r"\(?[A-J]\)?\.\d", gold) or re.match(r"\(?[A-J]\)?\.\d", answer):
+        return None
     ours, theirs = _CHOICE.fullmatch(gold), _CHOICE.fullmatch(answer)
     if not ours or not theirs:
         return None
     if not ours[2] or not theirs[2]:
+        if _OTHER_CHOICE.search(ours[2] or theirs[2]):
+            return Decided("wrong", "choice")
         return Decided("correct" if ours[1] == theirs[1] else "wrong", "choice")
     return None
 

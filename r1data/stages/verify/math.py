@@ -3,9 +3,9 @@
 import re
 from typing import NamedTuple
 
-from r1data.stages.verify.extract import Extract, extract_answer, phrase, strip_delimiters
+from r1data.stages.verify.extract import Extract, extract_answer, phrase
 from r1data.stages.verify.forms import Form, read
-from r1data.stages.verify.latex import tidy
+from r1data.stages.verify.latex import squeezed, tidy
 from r1data.stages.verify.leaf import (
     Decided,
     by_comma,
@@ -20,6 +20,7 @@ from r1data.stages.verify.policy import VerifyPolicy
 from r1data.stages.verify.stated import is_bare, only_amount, statement
 from r1data.stages.verify.structure import Leaf, parse_answer
 
+_DIGITS = re.compile(r"\d+")
 _VALUE = re.compile(r"[\s$(\[{]*[-+]?[\d\\$]")
 _CONDITION = re.compile(r"\b(?:when|if|where|for|at)\b")
 
@@ -33,10 +34,8 @@ class Pair(NamedTuple):
 
 def decide(gold: str, answer: str, policy: VerifyPolicy) -> Decided | Pair:
     """Return the status of a pair of answers, or the pair that a worker has to compare."""
-    if not gold.strip():
+    if not gold.strip(" .,;:!$"):
         return Decided("bad_gold", "empty")
-    if strip_delimiters(gold) == strip_delimiters(answer):
-        return Decided("correct", "exact")
     for side, text in (("gold ", gold), ("", answer)):
         if len(text) > MAX_LENGTH:
             return Decided("limit", f"{side}length")
@@ -45,7 +44,7 @@ def decide(gold: str, answer: str, policy: VerifyPolicy) -> Decided | Pair:
         return Decided("bad_gold", "empty")
     if not theirs.strip(" .,;:!"):
         return Decided("wrong", "empty")
-    if "".join(ours.split()) == "".join(theirs.split()):
+    if squeezed(ours) == squeezed(theirs):
         return Decided("correct", "exact")
     ours, theirs = without_letter(ours, theirs), without_letter(theirs, ours)
     ours, theirs = without_heading(ours, theirs), without_heading(theirs, ours)
@@ -72,11 +71,18 @@ def gold_answer(gold: str) -> str:
         found = extract_answer(gold, "any") or ""
         return "" if "boxed" in found else found
     if len(gold) <= MAX_LENGTH and (not is_bare(gold) or ":" in gold):
-        said = phrase(gold) or statement(gold)
+        said = phrase(gold) or _whole_statement(gold)
         if said and is_bare(said) and _VALUE.match(said) and not _CONDITION.search(said):
             return said
         return only_amount(gold) or gold
     return gold
+
+
+def _whole_statement(gold: str) -> str | None:
+    """Return what a sentence says if it leaves no other number out."""
+    said = statement(gold)
+    whole = said and len(_DIGITS.findall(gold)) == len(_DIGITS.findall(said))
+    return said if whole else None
 
 
 __all__ = ["Decided", "Extract", "Form", "Pair", "VerifyPolicy", "decide", "gold_answer"]

@@ -43,7 +43,7 @@ def rational(text: str) -> tuple[Fraction, bool] | None:
     if bottom == 0 or (whole and not 0 <= top < bottom):
         return None
     value = Fraction(top, bottom) + int(whole or 0)
-    return (-value if "-" in (found["sign"], found["sign2"]) else value), not whole
+    return (-value if "-" in (found["sign"], found["sign2"]) else value), True
 
 
 def _scientific(text: str) -> tuple[Fraction, bool] | None:
@@ -221,8 +221,13 @@ def _english(text: str) -> Fraction | None:
     total = section = 0
     for word in words:
         if word in _ENGLISH:
+            tens = section % 100
+            if tens and not (tens >= 20 and tens % 10 == 0 and 0 < _ENGLISH[word] < 10):
+                return None  # "two three" is no number
             section += _ENGLISH[word]
         elif word == "hundred":
+            if section >= 100:
+                return None
             section = (section or 1) * 100
         else:
             total, section = total + (section or 1) * _SCALES[word], 0

@@ -88,8 +88,11 @@ def _text(node: Node) -> str | None:
     return node.text if isinstance(node, Leaf) else None
 
 
-def _end(text: str) -> str | None:
-    return None if _INFINITY.fullmatch(text.strip()) else text.strip()
+def _end(text: str, sign: str = "") -> str | None:
+    """Return the text of an end, None if it is infinity with the right sign."""
+    found = _INFINITY.fullmatch(text.strip())
+    wrong = found and sign and (found[1] or "+") != sign
+    return None if found and not wrong else text.strip()
 
 
 def _from_pair(node: Group) -> RealSet | None:
@@ -98,8 +101,12 @@ def _from_pair(node: Group) -> RealSet | None:
     low, high = _text(node.items[0]), _text(node.items[1])
     if low is None or high is None:
         return None
-    explicit = node.kind == "interval" or _end(low) is None or _end(high) is None
-    piece = Piece(_end(low), node.brackets[0] == "[", _end(high), node.brackets[1] == "]")
+    start, end = _end(low, "-"), _end(high, "+")
+    explicit = node.kind == "interval" or start is None or end is None
+    if not explicit and (one := _value(low)) is not None and (two := _value(high)) is not None:
+        if one >= two:
+            return None  # a point
+    piece = Piece(start, node.brackets[0] == "[", end, node.brackets[1] == "]")
     return RealSet((piece,), explicit)
 
 
@@ -213,6 +220,7 @@ def _from_list(node: Group) -> RealSet | None:
     return RealSet(tuple(piece for part in known for piece in part.pieces), True, variable)
 
 
+_AND = re.compile(r"\band\b|그리고|且|かつ|\\land|\\wedge")
 Value = Callable[[str], Fraction | None]
 
 
@@ -222,7 +230,8 @@ def spans(node: Node, value: Value) -> tuple[Span, ...] | None:
     Commas join conditions that hold together if they can (``x > 1, x < 3``), else alternatives.
     """
     if isinstance(node, Group) and node.kind == "list" and node.text:
-        parts = [_together(part, value) for part in alternatives(node.text)]
+        strict = _AND.search(node.text) is not None
+        parts = [_together(part, value, strict) for part in alternatives(node.text)]
         if any(part is None for part in parts):
             return None
         return merged(one for part in parts if part is not None for one in part)
@@ -235,7 +244,18 @@ def spans(node: Node, value: Value) -> tuple[Span, ...] | None:
     return None if whole is None else _valued(whole, value)
 
 
-def _together(items: Sequence[str], value: Value) -> tuple[Span, ...] | None:
+def variables(node: Node) -> set[str]:
+    """Return what the inequalities of a node are about."""
+    if isinstance(node, Group | Union):
+        members = node.items if isinstance(node, Group) else node.parts
+        return set().union(*map(variables, members))
+    if not isinstance(node, Relation) or node.signs == ("=",):
+        return set()
+    named = [s for s in node.sides if _VARIABLE.fullmatch(s) or _ABSOLUTE.fullmatch(s)]
+    return {named[0].strip("| ")} if named else set()
+
+
+def _together(items: Sequence[str], value: Value, strict: bool) -> tuple[Span, ...] | None:
     found = [spans(parse_answer(item), value) for item in items]
     known = [part for part in found if part is not None]
     if len(known) != len(found) or not known:
@@ -243,7 +263,7 @@ def _together(items: Sequence[str], value: Value) -> tuple[Span, ...] | None:
     both = known[0]
     for part in known[1:]:
         both = common(both, part)
-    return both or merged(one for part in known for one in part)
+    return both or (() if strict else merged(one for part in known for one in part))
 
 
 def _point(node: Node) -> RealSet | None:

@@ -63,7 +63,7 @@ _RELATION = re.compile(
 _CUP = re.compile(r"\\cup(?![A-Za-z])|(?<=[\])])\s*U\s*(?=[\[(])|(?<=[\])])\s*∪\s*")
 _SETMINUS = re.compile(r"\\setminus(?![A-Za-z])")
 _BUILDER = re.compile(r"(?<!\\)\||:|\\mid")
-_DOMAIN = re.compile(r"\\in\s*(?:\\mathbb\{[A-Z]\}|R|Z|N)(?:\^\{?[*+]\}?)?$")
+_DOMAIN = re.compile(r"\\in\s*(?:\\mathbb\{R\}|R)$")
 _MATRIX = re.compile(
     r"^\[?\s*\\begin\{(?:[pbB]?matrix|smallmatrix|array)\}\s*(?:\{[lcr| ]*\})?(.*?)"
     r"\\end\{(?:[pbB]?matrix|smallmatrix|array)\}\s*\]?$",
@@ -82,6 +82,8 @@ _CLAUSE = re.compile(
     rf"|[a-zA-Z](?:_\{{?\w\}}?)?(?:\s*,\s*[a-zA-Z])?\s*(?:{_IN}|(?:is|are|being)\s+{_KIND}"
     rf"{_SORT}|\\ne\s*0))\s*\)?$"
 )
+_INEQUALITY = re.compile(r"[<>]|\\(?:le|ge|ne|in)(?![A-Za-z])")
+"""A condition beside an inequality is part of the answer: k < 2, k \\ne 0."""
 _LABEL = re.compile(r"(?:^|(?<=[\s;,.]))\(?([1-9]|[a-h]|I{1,3}|IV|V|i{1,3}|iv|v)\)\s*(?=\S)")
 _ROMAN = {"I": "1", "II": "2", "III": "3", "IV": "4", "V": "5",
           "i": "1", "ii": "2", "iii": "3", "iv": "4", "v": "5"}  # fmt: skip
@@ -132,9 +134,16 @@ def bare(text: str) -> str:
     text = _RESULT.split(_ASIDE.sub("", text))[-1].strip() or text
     text = _NAMED_CURVE.sub("", text)
     clause = _CLAUSE.search(text)
-    if clause and clause.start() > 0:
+    if clause and clause.start() > 0 and not _INEQUALITY.search(text[: clause.start()]):
         text = text[: clause.start()].strip().rstrip(",").strip()
     return text
+
+
+def domain(text: str) -> str | None:
+    """Return Z, N, … if an answer says where its parameter comes from."""
+    clause = _CLAUSE.search(tidy(text))
+    found = re.search(r"\\mathbb\{([ZNRQ])\}|\\in\s*([ZNRQ])", clause[0]) if clause else None
+    return (found[1] or found[2]) if found else None
 
 
 def labelled(text: str) -> list[str]:

@@ -6,6 +6,7 @@ _FUNCTIONS = re.compile(
     r"\\[A-Za-z]+|\b(?:sqrt|sinh?|cosh?|tanh?|cot|sec|csc|arc(?:sin|cos|tan)|log|ln|exp|frac|infty"
     r"|infinity|pi|theta|alpha|beta|lambda|mod|max|min)\b"
 )
+_ENVIRONMENT = re.compile(r"\\(?:begin|end)\{\w+\*?\}|_\{bar\}")
 _LONG_WORD = re.compile(r"[^\W\d_]{3,}|[가-힣一-鿿ぁ-ヿ]")
 _ARTICLE = re.compile(r"\b(?:the|a|an|is|are|it|there|answer|of|by|to|be|that|this|its)\b\s*")
 _SYNONYMS = (
@@ -21,6 +22,7 @@ _SYNONYMS = (
     {"even", "짝수", "偶数"},
     {"odd", "홀수", "奇数"},
 )  # fmt: skip
+_CASE = re.compile(r"\d|=|\b(?:if|not|false|never|when|unless)\b")
 _DENIALS = ("no solution", "no real", "does not", "doesn't")
 _PHRASES = (
     ("no more than", "at most"),
@@ -39,7 +41,11 @@ _PREDICATE = re.compile(
     r"(?:,|\s+(?:is|are|was|were|has|have|had|wins?|won|can|will|does|did|should|because|since|who"
     r"|in|on|at)\b)"
 )
-_NEGATION = re.compile(r"\b(?:not|no|never|nor|neither|cannot|but|except)\b|n't\b")
+NEGATION = re.compile(
+    r"\b(?:not|no|never|nor|neither|cannot|but|except|everything|wrong|false|incorrect|negative"
+    r"|eliminated|excluded|ruled|second|last|out)\b|n't\b"
+)
+"""What may turn an answer that follows or precedes it into another."""
 YES_NO = re.compile(r"(yes|no)(?:\s*[,.;:!—-]|$)")
 """What opens an answer to whether something is so."""
 
@@ -48,7 +54,7 @@ def is_text(text: str) -> bool:
     """Return whether a text holds a word that is no function, variable or unit of mathematics."""
     if "=" in text:
         return False
-    return bool(_LONG_WORD.search(_FUNCTIONS.sub(" ", text)))
+    return bool(_LONG_WORD.search(_FUNCTIONS.sub(" ", _ENVIRONMENT.sub(" ", text))))
 
 
 def fold_words(text: str) -> str:
@@ -63,7 +69,11 @@ def fold_words(text: str) -> str:
 def synonymous(gold: str, answer: str) -> bool:
     """Return whether two folded texts are names for the same thing."""
     for group in _SYNONYMS:
-        denied = any(answer.endswith(" " + n) for n in group if n.startswith(_DENIALS))
+        denied = any(
+            answer.endswith(" " + n) and not _CASE.search(answer.removesuffix(n))
+            for n in group
+            if n.startswith(_DENIALS)
+        )
         if gold in group and (answer in group or denied) and len(gold) + len(answer) > 2:
             return True
     return False
@@ -81,6 +91,8 @@ def same_words(gold: str, answer: str) -> bool:
         return True
     if "quadrant" in ours or "quadrant" in theirs:
         return _quadrant(ours) == _quadrant(theirs) != ""
+    if _numbers(ours) != _numbers(theirs):
+        return False
     stems = _stems(ours), _stems(theirs)
     if stems[0] and stems[0] == stems[1]:
         return True
@@ -97,7 +109,12 @@ def _subject(short: str, long: str) -> bool:
         return False
     rest = plain[len(short) :]
     yes_no = short in ("yes", "no")
-    return bool(_PREDICATE.match(rest)) and (yes_no or not _NEGATION.search(rest))
+    return bool(_PREDICATE.match(rest)) and (yes_no or not NEGATION.search(rest))
+
+
+def _numbers(text: str) -> list[str]:
+    """Return numbers with their signs, and operators, which no rule about words may touch."""
+    return re.findall(r"-?\d+(?:[.,]\d+)*|[-+*/^%<>=]", text)
 
 
 def _stems(text: str) -> list[str]:
