@@ -27,17 +27,17 @@ _PHRASE = re.compile(
     r"|(?<![回解])答\s{0,4}(?:\*\*)?\s{0,4}[:：]"
     r"|答え\s{0,4}(?:\*\*)?\s{0,4}(?:は|:|：)"
     r"|故选|应选|故選"
-    r"|####|^\s{0,3}A\s?[:：]",
+    r"|####|^\s{0,3}A\s?[:：](?=\s*[-$\d\\])",
     re.IGNORECASE | re.MULTILINE,
 )
 _LEAD = re.compile(
-    r"^[\s*_`:：=>#]*(?:(?:the\s+)?final answer[\s*_:]*)?"
+    r"^[\s*_`:：=#]*(?:(?:the\s+)?final answer[\s*_:]*)?"
     r"(?:(?:approximately|about|equal to|simply|therefore|thus|indeed|약|총|모두|大约|约)\s*)?"
     r"[\s*_`]*",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
-    r"[。！？；](?!\w)|\?(?!\w)|(?<![\d)}\s])!(?![\w=])|\.(?=\s|$|\*|[가-힣])"
+    r"[。！？；](?!\w)|\?(?!\w)|(?<![\d)}\sA-Za-z])!(?![\w=])|\.(?=\s|$|\*|[가-힣])"
     r"|[,，]?\s+(?:because|since|which|so that|where|as)\b"
 )
 _COPULA = re.compile(
@@ -50,10 +50,20 @@ _NUMBER = re.compile(
     r"|(?<![\w.,])[-−]?(?:\d+(?:,\d{3})*(?:\.\d+)?|\.\d+)(?:/\d+)?\s?[%％]?",
 )
 _DIGIT_IN_WORD = re.compile(r"[-−]?\d+(?:,\d{3})*(?:\.\d+)?(?:/\d+)?\s?[%％]?")
-_DELIMITED = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
-_PERCENT = re.compile(r"\s*\$?\s*(\\?[%％]|percent\b|pct\b|퍼센트)")
+_DELIMITED = re.compile(
+    r"\$\$(.+?)\$\$|\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
+)
+_PERCENT = re.compile(
+    r"\s*\$?\s*(\\?[%％]|percent\b|pct\b|퍼센트|(?:m|b|tr)illion\b|thousand\b|hundred\b|dozen\b)"
+)
+_DENIED = re.compile(r"[\s$.,*)]{0,6}(?:is|was)\s+(?:wrong|incorrect|not\b)", re.IGNORECASE)
+_BEFORE_BOX = re.compile(
+    r"(?:(?<![\d)}\w\s$])-|(?:^|[=(,\s$])-|\d|\\frac\s?\{|\\ne(?:q)?|[<>*/^+])\s?"
+    r"\\(?:boxed|fbox)\s*\{$"
+)
+_AFTER_BOX = re.compile(r"\s?(?:[-+*/^!]|\\cdot|\\times|\}\s?\{)")
 _JOINING = re.compile(
-    r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])|^[\s$.\\()\[\]]*[,;、，]|[와과및和与]|또는|^[\s$]*$"
+    r"(?<![A-Za-z])(?:and|or)(?![A-Za-z])|^[\s$.\\()\[\]]*[,;、，]|[와과및和与]|또는|^$"
     r"|^[\s$;,.\\]*\(?(?:[1-9]|[a-h]|[ivIV]{1,3})\)[\s$:]*$"
 )
 _CORRECTION = re.compile(
@@ -64,16 +74,21 @@ _CORRECTION = re.compile(
 )
 _FINAL = re.compile(r"\bfinal answer\b(?! is in)", re.IGNORECASE)
 _ROLE = re.compile(r"<\|[^|<>\n]{1,40}\|>")
+_EMPHASIS = re.compile(r"(?<![\w)}])\*\*([^*]+)\*\*(?![\w({])|\*\*(?=\s|$)|(?<=\s)\*\*|^\*\*")
 _CUT = re.compile(
     r",?\s*(?:\(?i\.e\.?|\(?that is\b|, not\b|, instead of|, rather than).*", re.DOTALL
 )
-_GOES_ON = re.compile(r"\s*(?:,|;|or\b|and\b|또는|와|과|及|和|或)\s*(?:and\s+|or\s+)?[$\\\d(]")
+_GOES_ON = re.compile(
+    r"\s*(?:,|;|or\b|and\b|또는|와|과|及|和|或)\s*(?:and\s+|or\s+)?[$\\\d(]"
+    r"|\s*(?:[-+*/^=<>]|\$|hundred\b|thousand\b|[mb]illion\b|dozen\b)"
+)
 _OPENING_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{$")
 _HEADING = re.compile(
     r"[:：]\s*$|\b(?:answer|solution|final|step|note|conclusion|therefore|result|explanation|proof)\b"
     r"|답|풀이|결론|答|解",
     re.IGNORECASE,
 )
+_NOT_BEFORE = re.compile(r"\b(?:not|never|n't)\s*$", re.IGNORECASE)
 _MAX_GAP = 70
 _WINDOW = 4000
 _BOX_WINDOW = 250_000
@@ -92,6 +107,7 @@ def extract_answer(text: str, extract: Extract = "any", prefill: str = "") -> st
     part = answer_part(text, prefill)
     if part is None:
         return None
+    part = part.replace(",\\!", "")
     if extract == "marked":
         return marked(part)
     box = part.rfind("\\boxed")
@@ -136,8 +152,12 @@ def boxed(part: str) -> str | None:
         if content := strip_delimiters(part[start:end]):
             if unclosed is not None and unclosed > start:
                 break
-            if percent := _PERCENT.match(part, end + 1):
-                return content + percent[1]
+            if _DENIED.match(part, end + 1):
+                continue
+            if whole := _part_of_formula(part, start, end, content):
+                return whole
+            if after := _PERCENT.match(part, end + 1):
+                return f"{content} {after[1]}"
             return ", ".join([*_joined_before(part, spans[: number + 1]), content])
     if unclosed is not None:
         content = strip_delimiters(re.split(r"[\n$]", part[unclosed:], maxsplit=1)[0])
@@ -148,6 +168,20 @@ def boxed(part: str) -> str | None:
     return strip_delimiters(bare.group(1)) if bare else None
 
 
+def _part_of_formula(part: str, start: int, end: int, content: str) -> str | None:
+    r"""Return the formula around a box that is a part of it: ``-\\boxed{5}``, ``2\\boxed{x}``."""
+    before = part[max(0, start - 40) : start]
+    found = _BEFORE_BOX.search(before)
+    if not found and not _AFTER_BOX.match(part, end + 1):
+        return None
+    head = re.split(r"[$\n]|\\\[|\\\(", part[max(0, start - 300) : start])[-1]
+    tail = re.split(r"[$\n]|\\\]|\\\)|(?<=\S)[,.](?:\s|$)", part[end + 1 : end + 300])[0]
+    head = _OPENING_BOX.sub("", head)
+    if " " in head.strip() and not re.search(r"[\\=]", head):
+        head = head.rsplit(" ", 1)[-1] if not head.endswith(" ") else head.split()[-1] + " "
+    return f"{head}{{{content}}}{tail}".strip()
+
+
 def _joined_before(part: str, spans: list[tuple[int, int]]) -> list[str]:
     """Return the boxes before the last of the spans that only commas or "and" part from it."""
     out: list[str] = []
@@ -156,13 +190,12 @@ def _joined_before(part: str, spans: list[tuple[int, int]]) -> list[str]:
         if len(gap) > _MAX_GAP or not _JOINING.search(gap) or _CORRECTION.search(gap):
             break
         content = strip_delimiters(part[start:end])
-        if content in out:
-            return []  # the same box over and over is no list
         if not content or len(out) > 60:
             break
-        out.append(content)
+        if content not in out:
+            out.append(content)
     last = strip_delimiters(part[slice(*spans[-1])])
-    return [] if last in out else out[::-1]
+    return [content for content in out[::-1] if content != last]
 
 
 def _box_spans(part: str) -> tuple[list[tuple[int, int]], int | None]:
@@ -215,8 +248,12 @@ def _said(rest: str) -> str | None:
     line = rest.split("\n", 1)[0]
     end = _SENTENCE_END.search(line)
     line = line[: end.start()] if end else line
-    line = _CUT.sub("", line.replace("**", "").replace("`", "")).strip(" \t:：,，")
+    line = _CUT.sub("", _EMPHASIS.sub(r"\1", line).replace("`", "")).strip(" \t:：,，")
     line = line.rstrip(".。")
+    if line.count("*") == 1:
+        line = line.strip("*")  # the end of *italics*
+    if line.count(")") > line.count("("):
+        line = line.removesuffix(")")
     if len(line) > _CLAUSE:
         return strip_delimiters(line)  # no clause to look into: as a whole, or not at all
     return strip_delimiters(refine(line) or "") or None
@@ -234,7 +271,10 @@ def _suffix(rest: str) -> str:
 
 def bold(part: str) -> str | None:
     """Return the last bold words of the last line, without a closing stop."""
-    found = _BOLD.findall(part.rstrip().rsplit("\n", 1)[-1][-_WINDOW:])
+    line = part.rstrip().rsplit("\n", 1)[-1][-_WINDOW:]
+    found = _BOLD.findall(line)
+    if found and _NOT_BEFORE.search(line[: line.rfind(f"**{found[-1]}**")]):
+        return None
     said = _said(found[-1]) if found else None
     if said and not _TELLING.search(said) and not _HEADING.search(found[-1]):
         return said if len(said.split()) <= 4 else None

@@ -52,9 +52,12 @@ _WORDS = re.compile(
     r"(?P<words>\(?[A-Za-z]{2,}(?:[ '-][A-Za-z]+)*\)?|[가-힣 ]+|[一-鿿ぁ-ヿ]+)"
 )
 _NOT_A_NOUN = re.compile(
-    r"\b(?:am|pm|or|and|more|less|mod|to|pi|sqrt|sin|cos|tan|log|ln|exp|if|when|than|remainder"
-    r"|thousand|million|billion|hundred|dozen|[ap]\.m)\b"
-    r"|이상|이하|미만|초과|또는|以上|以下|或|未満|超"
+    r"\b(?:am|pm|or|and|more|less|mod|to|pi|sqrt|sin|cos|tan|log|ln|exp|if|when|than|remainder|[ap]\.m"
+    r"|hundred|thousand|(?:m|b|tr)illion|bn|lakh|crore|dozen|squared|cubed|factorial|halves|\w+ths?|thirds?"
+    r"|quarters|plus|minus|times|divided|over|below|above|under|before|after|between|not|no|never|wrong"
+    r"|false|incorrect|except|base|percent|power|negative|without|degrees below)\b"
+    r"|이상|이하|미만|초과|또는|아님|아니|아닌|보다|제곱|세제곱|배|음수|반|以上|以下|或|未満|超|小于|大于|平方|立方"
+    r"|倍|不|错|错误|半|より|ではない"
 )
 _SCALED = re.compile(r"([+-]?\d[\d,]*(?:\.\d+)?)\s+(hundred|thousand|million|billion)\b", re.I)
 _SCALE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
@@ -68,6 +71,7 @@ _CLOCK = re.compile(
 )
 _HOUR_WORD = re.compile(rf"({NUMERAL})\s?([시時时点])")
 _COPULA = re.compile(r"(?<=[\d%가-힣\s\w}])(?:입니다|이다|이에요|예요|이예요|です|である|だ)$")
+_CUT_OFF = re.compile(r"(?<=\.\d{3})(\d*)\.\.\.$")
 _MEASURED = re.compile(r"\d{2,}|\d+\.\d+")
 _VARIABLE = re.compile(r"(?<![\\A-Za-z])[A-Za-z](?![A-Za-z])")
 _TRIGONOMETRIC = re.compile(r"(?:sin|cos|tan|cot|sec|csc)")
@@ -96,6 +100,7 @@ def split(text: str) -> Form:
     text = _ending_stripped(text.strip()).lstrip(" :")
     if text.isdecimal():
         return Form(text, None, False, "")
+    text = _CUT_OFF.sub(r"\1", text)
     text = _APPROXIMATE.sub("", text, count=1) if _APPROXIMATE.match(text) else text
     text = _COPULA.sub("", text).rstrip() if not text.isascii() else text
     text = _HOURLY.sub("", text) + "/h" if _HOURLY.match(text) else text
@@ -116,7 +121,7 @@ def _ending_stripped(text: str) -> str:
     text = text.rstrip(_TRAILING)
     if text.endswith(".") and not text.endswith(".."):
         text = text[:-1].rstrip(_TRAILING)
-    return _REMARK.sub("", text)
+    return without_remark(text)
 
 
 def _numerals(text: str) -> str:
@@ -167,14 +172,24 @@ def _split_unit(text: str) -> tuple[str, Unit | None, str]:
         if place.start() > 200:
             break
     named = _WORDS.fullmatch(text)
+    if named and any(parse_unit(word) for word in named["words"].split()[:1]):
+        return named["core"], Unit(f"?{named['words']}"), ""  # kg m is not kg
     if named and not _NOT_A_NOUN.search(named["words"]):
         return named["core"], None, named["words"].strip(" ()").casefold().rstrip("s")
     return text, None, ""
 
 
 def without_remark(text: str) -> str:
-    """Return ``1,000 (one thousand)`` without what the brackets add."""
-    return _REMARK.sub("", text)
+    """Return ``1,000 (one thousand)`` without what the brackets add, unless they change it."""
+    found = _REMARK.search(text)
+    if found is None:
+        return text
+    said = found[0].strip(" ()")
+    before = text[: found.start()]
+    if (spelt := numeral(said)) is not None:
+        value = rational(join_thousands(before))
+        return before if value and value[0] == spelt else text
+    return text if _NOT_A_NOUN.search(said) else before
 
 
 def is_composite(text: str) -> bool:

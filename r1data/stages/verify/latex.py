@@ -79,7 +79,6 @@ _COMMANDS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:bar|overline)(?:\s?\{([A-Za-z])\}|\s+([A-Za-z])(?![A-Za-z]))", r"\1\2_{bar}"),
         (r"\\(?:vec|overrightarrow|widehat|overline|bar|hat|tilde)\s?\{([A-Za-z]+)\}", r"\1"),
         (r"\\(?:vec|hat|tilde)\s+([A-Za-z])", r"\1"),
-        (r"\{?\}?_\{?(\w+)\}?\s?C_\{?(\w+)\}?", r"\\binom{\1}{\2}"),
         (r"\.(\d*)\\dot\s?\{?(\d)\}?", r".\1\\overline{\2}"),
         (r"\^\s?\{?\s?\\circ\s?\}?|\\degree(?:s)?(?![A-Za-z])|(?<=\d)\s?\\circ(?![A-Za-z])", "°"),
         (r"\\(?:leqslant|leqq|leq)(?![A-Za-z])", r"\\le "),
@@ -203,7 +202,7 @@ def to_latex(text: str) -> str:
     text = _FUNCTION.sub(r"\\\1 ", text)
     text = _INFINITY.sub(r"\\infty ", _NAMED.sub(r"\\\1 ", text))
     text = _REPEATING.sub(_repeating, text)
-    text = _CHOOSE.sub(r"\\binom{\1\3}{\2\4}", text)
+    text = _CHOOSE.sub(r"\\binom{\1\2\5\7}{\3\4\6\8}", text)
     text = _FLOOR.sub(r"\\l\1 \2 \\r\1", text)
     text = _DEGREES.sub(r"(\1\\cdot\\frac{\\pi}{180})", text)
     text = _BARE_POWER.sub(r"^{\1}", text)

@@ -16,7 +16,7 @@ from r1data.stages.verify.numbers import (
     significant_digits,
 )
 from r1data.stages.verify.policy import VerifyPolicy
-from r1data.stages.verify.units import comparable, resolved
+from r1data.stages.verify.units import Unit, comparable, resolved
 from r1data.stages.verify.words import NEGATION, YES_NO, fold_words, is_text, same_words, synonymous
 
 
@@ -43,13 +43,31 @@ _CENTS = Fraction(6, 100)
 def quick(g: Form, a: Form, policy: VerifyPolicy) -> Decided | None:
     """Return what the texts alone decide, None if it takes computer algebra."""
     g, a = g._replace(unit=resolved(g.unit, a.unit)), a._replace(unit=resolved(a.unit, g.unit))
+    if (g.words and _is_money(a.unit)) or (a.words and _is_money(g.unit)):
+        return Decided("wrong", "unit")
     if g.words and a.words and not _same_words(g.words, a.words):
         return Decided("wrong", "words")
     return _by_text(g, a) or _by_number(g, a, policy) or _by_notation(g, a) or _by_words(g, a)
 
 
+_MONEY = ("dollar", "won", "yuan", "yen", "euro", "sterling", "rupee", "yen or yuan")
+
+
+def _is_money(unit: Unit | None) -> bool:
+    return unit is not None and unit.dimension in (
+        "dollar",
+        "won",
+        "yuan",
+        "yen",
+        "euro",
+        "sterling",
+    )
+
+
 def _by_text(g: Form, a: Form) -> Decided | None:
     if squeezed(g.text) != squeezed(a.text) or g.percent != a.percent:
+        return None
+    if g.unit != a.unit and any(u and u.dimension == "dozen" for u in (g.unit, a.unit)):
         return None
     if comparable(g.unit, a.unit) and g.unit != a.unit:
         return Decided("wrong", "unit")

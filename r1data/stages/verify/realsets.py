@@ -44,7 +44,7 @@ _BELOW = ("<", "\\le")
 _ABOVE = (">", "\\ge")
 _EVERYTHING = Piece(None, False, None, False)
 _ALL_REALS = re.compile(
-    r"\\mathbb\{R\}|R|(?:all|any|every|the set of (?:all )?)\s*(?:the )?real(?:s| numbers?)"
+    r"\\mathbb\{R\}|(?-i:R)|(?:all|any|every|the set of (?:all )?)\s*(?:the )?real(?:s| numbers?)"
     r"|real numbers|모든 실수(?:이다)?|실수 전체(?:의 집합)?|全体实数"
     r"|所有实数|任意实数|一切实数|すべての実数",
     re.I,
@@ -103,9 +103,9 @@ def _from_pair(node: Group) -> RealSet | None:
         return None
     start, end = _end(low, "-"), _end(high, "+")
     explicit = node.kind == "interval" or start is None or end is None
-    if not explicit and (one := _value(low)) is not None and (two := _value(high)) is not None:
-        if one >= two:
-            return None  # a point
+    one, two = _value(low), _value(high)
+    if not explicit and one is not None and two is not None and one >= two:
+        return None  # a point
     piece = Piece(start, node.brackets[0] == "[", end, node.brackets[1] == "]")
     return RealSet((piece,), explicit)
 

@@ -51,7 +51,9 @@ _ENGLISH = re.compile(
     r"|ninety|hundred|thousand|million)(?:[\s-](?:and\s)?(?=[a-z]))?)+",
     re.I,
 )
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_FORMULA = re.compile(
+    r"\$\$(.+?)\$\$|\$((?:[^$\n\\]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL
+)
 _LATEX_WORD = re.compile(
     r"\\[A-Za-z]+\*?|\b(?:sqrt|sin|cos|tan|sec|csc|cot|log|ln|exp|pi|infinity)\b"
 )
@@ -73,7 +75,7 @@ _STATEMENTS = tuple(
         r".*(?:[은이가]|(?<!또)는)\s+(?P<said>.+?)\s*"
         r"(?:입니다|이다|이에요|예요|이 된다|가 된다|됩니다|이며|임)",
         r".*(?:[은이가]|(?<!또)는)\s+(?P<said>[-\d(\\$（].*)",
-        r".*(?:是|为|為|等于|等於|＝|共有|总共有|還剩|还剩|需要|[^没]有)\s*[:：]?\s*(?P<said>.+)",
+        r".*(?:(?<!不)是|为|為|等于|等於|＝|共有|总共有|還剩|还剩|需要|[^没]有)\s*[:：]?\s*(?P<said>.+)",
         r".*は[、,\s]*(?P<said>.+?)\s*(?:です|である|だ|となる|になる)?",
     )
 )
@@ -85,6 +87,21 @@ _TIME = re.compile(
     re.I,
 )
 _TEXT = re.compile(r"\\(?:text|textbf|mathrm|mbox)\s?\{([^{}]*)\}")
+_DENIAL = re.compile(
+    r"\b(?:not|never|cannot|unlikely|neither|nor|wrong|incorrect)\b|n't\b|아니|아님|아닙|않|不是|不对|不等于|错"
+    r"|ではない|ではあり|じゃない|間違|틀렸|틀린",
+    re.I,
+)
+_CHANGED = re.compile(
+    r"\b(?:less|more|greater|fewer|smaller|larger|least|most|under|over|below|above|half|double|twice"
+    r"|minus|plus|negative|squared?|cube|root|multiple|factorial|times)\s+(?:than\s+|of\s+)?(?:the\s+)?$"
+    r"|(?:음의|小于|大于|不到|超过|少于|多于)\s*$",
+    re.I,
+)
+_CHANGING = re.compile(
+    r"\s*(?:보다|의?\s?제곱|의?\s?세제곱|배(?![가-힣])|반(?![가-힣])|의?平方|의?立方|的平方|的立方|の二乗|倍|半"
+    r"|이상|이하|미만|초과|以上|以下|未満|より|\s?(?:squared|cubed|factorial)\b)"
+)
 _HEDGE = re.compile(r"^(?:either|both)\s+(?=.*\b(?:or|and)\b)", re.I)
 _REFUSAL = re.compile(
     r"못했|못합|수 없|수가 없|모르겠|无法|不能确定|不知道"
@@ -94,7 +111,15 @@ _REFUSAL = re.compile(
 )
 _VERB = re.compile(
     r"\b(?:has|have|had|gets?|got|costs?|takes?|took|makes?|made|earns?|earned|pays?|paid|needs?|total"
-    r"|spends?|spent|leaves?|left|sold|sells?|bought|buys?|there)\b",
+    r"|spends?|spent|leaves?|left|gives?|gave|drops?|dropped|becomes?|became|sold|sells?|bought|buys?|there)\b",
+    re.I,
+)
+_STARRED = re.compile(r"^\*([^*]+)\*$")
+_CONDITIONAL = re.compile(r"\s*(?:if|when|unless|for|suppose)\b", re.I)
+_CLOSING = re.compile(
+    r"\n+\s*(?:done|q\.?e\.?d|□|■|∎|i hope (?:it|this)[^\n]*"
+    r"|hope this helps[^\n]*|let me know[^\n]*)"
+    r"[.!\s]*$",
     re.I,
 )
 _OTHERWISE = re.compile(r"\b(?:also|wrong|incorrect|impossible|possible|correct)\b", re.I)
@@ -125,7 +150,10 @@ _TELLING = re.compile(r"\d|\\[A-Za-z]")
 
 def stated(part: str) -> str | None:
     """Return the answer that the end of a text states, None if it states none."""
-    line = part.strip()[-_TAIL:]
+    line = _CLOSING.sub("", part.strip()[-_TAIL:]).strip()
+    if "\n" not in line:
+        line = _LEAD.sub("", line).lstrip("=# ").strip()
+    line = _STARRED.sub(r"\1", line)
     if is_bare(line):
         return _equated(line) or line
     lines = [one.strip() for one in line.split("\n") if one.strip()]
@@ -143,6 +171,8 @@ def stated(part: str) -> str | None:
 def statement(text: str) -> str | None:
     """Return what a sentence such as "The sum is 12" says, None if it is no such sentence."""
     if len(text) > _LONGEST_BARE:
+        return None
+    if _CONDITIONAL.match(text):
         return None
     return _stated_in(_TEXT.sub(r" \1 ", text).strip().rstrip(" .。"))
 
@@ -231,7 +261,8 @@ def refine(said: str) -> str | None:
         return total
     inner = _stated_in(said)
     said = _ENDING.sub("", said).strip()
-    if re.match(r"not\b|아니", inner or said) or (_REFUSAL.search(said) and not inner):
+    denied = re.search(r"\d", said) and _DENIAL.search(said)
+    if re.match(r"not\b|아니", inner or said) or denied or (_REFUSAL.search(said) and not inner):
         return ""
     if is_bare(said) and not inner:
         return said or None
@@ -283,6 +314,9 @@ def _amount(clause: str) -> str | None:
     if words and (quantity is None or words.end() > quantity.end()):
         return words[0].strip()
     if quantity:
+        changed = _CHANGED.search(clause[: quantity.start()].rstrip("-") + " ")
+        if changed or _CHANGING.match(clause, quantity.end()):
+            return clause[-200:].strip()  # more than 12 is not 12
         return quantity[0].strip()
     english = _last(_ENGLISH, clause)
     return english[0].strip(" -") if english else None

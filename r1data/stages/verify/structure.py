@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 
 from r1data.stages.verify.forms import is_composite, without_remark
 from r1data.stages.verify.latex import tidy
+from r1data.stages.verify.numbers import numeral
 
 
 class Leaf(NamedTuple):
@@ -105,7 +106,7 @@ def parse_answer(text: str, depth: int = 0) -> Node:
         text = parts[0]
     elif parts:
         return Group("tuple", _parse_all(parts, depth))
-    if is_composite(text) or "..." in text:
+    if is_composite(text) or "..." in text or (text[0].isalpha() and numeral(text) is not None):
         return Leaf(text)
     if (matrix := _MATRIX.match(text)) and "\\begin" not in matrix[1]:
         return _matrix(matrix[1], depth)
@@ -117,6 +118,12 @@ def parse_answer(text: str, depth: int = 0) -> Node:
         return _list(inner, depth)._replace(text=text)
     if grouped := _group(text, depth):
         return grouped
+    if (
+        _INEQUALITY.search(text)
+        and len(parts := split_top(text, _CUP)) > 1
+        and all(map(_relation, parts))
+    ):
+        return Group("list", _parse_all(parts, depth), text=" or ".join(parts))
     if len(parts := split_top(text, _SETMINUS)) == 2:
         return Union(tuple(parse_answer(part, depth + 1) for part in parts), "setminus")
     relation = _relation(text)
@@ -318,6 +325,8 @@ def split_list(text: str) -> list[str]:
     """Return the members of a bare list; a number with separators of thousands is one."""
     if _THOUSANDS.fullmatch(text):
         return [text]
+    if re.search(r",\s", text):  # with spaces after its commas, a list writes thousands without
+        text = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
     return split_top(text, _INNER)
 
 

@@ -88,7 +88,7 @@ _MEASURES = {
     "frequency": {"hz hertz 헤르츠 赫兹": "1", "khz": "1000"},
     "bit": {"bit bits 비트": "1", "byte bytes 바이트 字节": "8"},
     "dozen": {"dozen dozens 다스": "12"},
-    "speed": {"mph": "201168/450000", "kmh kph kmph": "5/18"},
+    "length/time": {"mph": "201168/450000", "kmh kph kmph": "5/18"},
 }
 _COUNTERS = (
     "개 명 마리 권 장 대 번 살 세 쪽 페이지 송이 그루 자루 켤레 병 잔 봉지 상자 조각 판 "
@@ -116,8 +116,8 @@ def _table() -> dict[str, Unit]:
 UNITS = _table()
 """Units by name."""
 
-PREFIXES = {sign: UNITS[sign] for sign in "$€₩£₹"} | {"¥": Unit("")}
-"""Signs of money before a number. ``¥`` is yen or yuan, so it contradicts neither."""
+PREFIXES = {sign: UNITS[sign] for sign in "$€₩£₹"} | {"¥": Unit("yen or yuan")}
+"""Signs of money before a number."""
 
 _OF = re.compile(r"\s+of\s+[a-z][a-z ]*$")
 _SQUARE = re.compile(r"^(?:square|sq\.?|제곱|平方)\s*")
@@ -182,9 +182,14 @@ MINUTE_OR_POINT = Unit("time?", Fraction(60))
 
 def resolved(unit: Unit | None, other: Unit | None) -> Unit | None:
     """Return the unit, 分 as what it is beside the other's unit."""
+    beside = other.dimension if other else ""
+    if unit and unit.dimension == "yen or yuan" and beside in ("yen", "yuan", ""):
+        return other or Unit("")
     if unit is None or unit != MINUTE_OR_POINT:
         return unit
-    return Unit("time", unit.factor) if other and other.dimension == "time" else Unit("")
+    if beside == "yuan":
+        return Unit("yuan", Fraction(1, 100))
+    return Unit("time", unit.factor) if beside == "time" else Unit("")
 
 
 def comparable(one: Unit | None, other: Unit | None) -> bool:

@@ -4,7 +4,7 @@ import re
 
 _FUNCTIONS = re.compile(
     r"\\[A-Za-z]+|\b(?:sqrt|sinh?|cosh?|tanh?|cot|sec|csc|arc(?:sin|cos|tan)|log|ln|exp|frac|infty"
-    r"|infinity|pi|theta|alpha|beta|lambda|mod|max|min)\b"
+    r"|infinity|floor|ceil|pi|theta|alpha|beta|lambda|mod|max|min)\b"
 )
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\{\w+\*?\}|_\{bar\}")
 _LONG_WORD = re.compile(r"[^\W\d_]{3,}|[가-힣一-鿿ぁ-ヿ]")
@@ -43,7 +43,7 @@ _PREDICATE = re.compile(
 )
 NEGATION = re.compile(
     r"\b(?:not|no|never|nor|neither|cannot|but|except|everything|wrong|false|incorrect|negative"
-    r"|eliminated|excluded|ruled|second|last|out)\b|n't\b"
+    r"|eliminated|excluded|ruled|second|last|out|against)\b|n't\b"
 )
 """What may turn an answer that follows or precedes it into another."""
 YES_NO = re.compile(r"(yes|no)(?:\s*[,.;:!—-]|$)")
