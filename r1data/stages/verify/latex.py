@@ -190,7 +190,10 @@ _NAMED = re.compile(
 )
 _INFINITY = re.compile(r"(?<![\\A-Za-z])(?:infinity|inf|oo)(?![A-Za-z])", re.I)
 _BARE_POWER = re.compile(r"\^\s?(-?\d+(?:\.\d+)?|-[A-Za-z])")
-_CHOOSE = re.compile(r"(?<![A-Za-z\\])C(?:_\{?(\w+)\}?\^\{?(\w+)\}?|\(\s?(\d+)\s?,\s?(\d+)\s?\))")
+_CHOOSE = re.compile(
+    r"(?<![A-Za-z\\])C(?:_(?:\{(\w+)\}|(\w))\^(?:\{(\w+)\}|(\w))"
+    r"|\(\s?(\d+)\s?,\s?(\d+)\s?\))|(?:\{\})?_\{?([A-Za-z\d]+)\}?\s?C_\{?([A-Za-z\d]+)\}?"
+)
 _FLOOR = re.compile(r"(?<![\\A-Za-z])(floor|ceil)\(([^()]*)\)")
 _DEGREES = re.compile(r"\{?(\d+(?:\.\d+)?)\}?\s?°")
 _REPEATING = re.compile(r"(\d*)\.(\d*)\\overline\s?\{(\d+)\}")

@@ -117,7 +117,7 @@ _VERB = re.compile(
 _STARRED = re.compile(r"^\*([^*]+)\*$")
 _CONDITIONAL = re.compile(r"\s*(?:if|when|unless|for|suppose)\b", re.I)
 _CLOSING = re.compile(
-    r"\n+\s*(?:done|q\.?e\.?d|□|■|∎|i hope (?:it|this)[^\n]*"
+    r"\n\s{0,9}(?:done|q\.?e\.?d|□|■|∎|i hope (?:it|this)[^\n]*"
     r"|hope this helps[^\n]*|let me know[^\n]*)"
     r"[.!\s]*$",
     re.I,
