@@ -51,7 +51,7 @@ def problems_add(
     prompt: Annotated[str | None, typer.Option(help="Column of the question.")] = None,
     answer: Annotated[str | None, typer.Option(help="Column of the gold answer.")] = None,
     language: Annotated[str | None, typer.Option(help="Language code, or column:NAME.")] = None,
-    verifier: Annotated[str | None, typer.Option(help="math, choice, string or gym.")] = None,
+    verifier: Annotated[str | None, typer.Option(help="Verifier of all rows.")] = None,
     domain: Annotated[str | None, typer.Option(help="Domain of the rows.")] = None,
     licence: Annotated[str | None, typer.Option(help="SPDX id of the rows.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of a Hub dataset.")] = None,

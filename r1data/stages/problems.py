@@ -199,8 +199,9 @@ def problem_row(
     program = code_payload(row)
     payload = _payload(row, options) or program
     own = row.get("verifier")
-    if own is not None and own not in VERIFIERS:
-        raise BadRow(f"field 'verifier' is {own!r}; it must be one of {', '.join(VERIFIERS)}")
+    if own is not None and own not in VERIFIERS and config.verifier is None:
+        known = ", ".join(VERIFIERS)
+        raise BadRow(f"field 'verifier' is {own!r}, not {known}; --verifier names one for all rows")
     verifier = config.verifier or ("gym" if config.source.startswith("gym:") else own)
     if program is not None and payload == program and verifier in (None, "code"):
         # The reference solution of a programming task is no answer to compare with.

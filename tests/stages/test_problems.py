@@ -389,12 +389,25 @@ def test_a_row_may_bring_its_verifier_payload_and_licence() -> None:
     assert found["verifier"] == "string"
     assert found["payload"] == '{"aliases": ["열둘"]}'
     assert found["licence"] == "MIT, CC0-1.0"
-    assert problem_of(row | {"verifier": "rule"})["verifier"] == "math"
+    other = row | {"verifier": "rule"}
+    config = ProblemsConfig(source="x.jsonl", verifier="math")
+    assert problem_row(config, guess_columns(config, other, "x"), other)["verifier"] == "math"
+
+
+def test_rows_of_humaneval_and_mbpp_are_programming_tasks() -> None:
+    task = {"prompt": "def f(x):", "test": "def check(f): assert f(1) == 2", "entry_point": "f"}
+    found = problem_of(task | {"canonical_solution": "    return x + 1", "task_id": "HumanEval/0"})
+    assert (found["verifier"], found["answer"], found["source_id"]) == ("code", None, "HumanEval/0")
+    assert json.loads(found["payload"])["entry_point"] == "f"
+    found = problem_of({"text": "Write f.", "test_list": ["assert f(1) == 2"], "code": "x"})
+    assert found["verifier"] == "code"
+    assert json.loads(found["payload"]) == {"asserts": ["assert f(1) == 2"], "setup": ""}
 
 
 @pytest.mark.parametrize(
     ("field", "complaint"),
     [
+        ({"verifier": "rule"}, "field 'verifier' is 'rule', not math, choice.* --verifier names"),
         ({"payload": 7}, "field 'payload' is 7; it must be JSON"),
         ({"payload": [{1, 2}]}, "field 'payload' cannot be stored as JSON"),
         ({"license": {"name": "MIT"}}, "field 'license' is .*; it must be text"),

@@ -6,15 +6,21 @@ only what is left, expressions, by math-verify's parser and numerical evaluation
 
 import re
 from collections.abc import Callable
-from fractions import Fraction
-from functools import lru_cache
 from typing import TypeVar
 
 from r1data.backends import math_compare
-from r1data.stages.verify.forms import Form, split
+from r1data.stages.verify.equations import (
+    facing,
+    same_argument,
+    same_inequality,
+    same_names,
+    same_progression,
+    same_signs,
+    value_of,
+)
+from r1data.stages.verify.expressions import number, readable, same_leaf
+from r1data.stages.verify.forms import split
 from r1data.stages.verify.latex import tidy, to_latex
-from r1data.stages.verify.leaf import quick, same_rounding
-from r1data.stages.verify.numbers import rational
 from r1data.stages.verify.policy import VerifyPolicy
 from r1data.stages.verify.realsets import Piece, RealSet, real_set, spans, variables
 from r1data.stages.verify.structure import (
@@ -27,21 +33,11 @@ from r1data.stages.verify.structure import (
     parameters,
     parse_answer,
 )
-from r1data.stages.verify.units import comparable
-from r1data.stages.verify.words import is_text
 
 Same = Callable[[str, str], bool]
 _T = TypeVar("_T")
 
-_SUBSCRIPT = re.compile(r"_\s?(?:\{[^{}]*\}|\w)")
-_APPLIED = re.compile(r"[A-Za-z]\s?'*\s?\([^()]*\)")
-_NAME = re.compile(r"[A-Za-z\s\\|:()',/{}°가-힣一-鿿ぁ-ヿ.\[\]-]+")
-_OPERATION = re.compile(
-    r"^\s*-|\s-\s|(?<!\})/(?!\{)|\|\s?[a-z]\s?\||\\(?:sqrt|log|ln|exp|sin|cos|tan|cot|sec|csc)"
-)
 _SCRIPTED = re.compile(r"^([A-Za-z]+)_")
-_SCRIPTED_DIGIT = re.compile(r"\d_")
-_JUXTAPOSED = re.compile(r"[\d./,]+(?:\s+[\d./,]+)+")
 _MAX_MATCHES = 60
 
 
@@ -76,91 +72,6 @@ def _status(gold: str, answer: str, rules: VerifyPolicy) -> str:
     return "correct" if matrices and math_compare.same_relation(gold, answer) else "wrong"
 
 
-def readable(text: str) -> bool:
-    """Return whether a leaf is words or an expression that can be parsed."""
-    form = split(text)
-    return is_text(form.text) or math_compare.parse(to_latex(form.text)) is not None
-
-
-def same_leaf(gold: str, answer: str, policy: VerifyPolicy, rename: bool = False) -> bool:
-    """Return whether two answers without structure are the same."""
-    if ":" in gold and ":" in answer and not any(sign in gold + answer for sign in "=<>"):
-        one, other = gold.split(":"), answer.split(":")
-        if all(map(str.strip, one + other)) and len(one) == len(other):
-            return _proportional(one, other)
-    g, a = split(gold), split(answer)
-    if decided := quick(g, a, policy):
-        return decided.status == "correct"
-    if comparable(g.unit, a.unit) and g.unit != a.unit and not _angles(g, a):
-        return False
-    if is_text(a.text) or g.percent != a.percent:
-        return False
-    return same_expression(g, a, policy, rename)
-
-
-def _proportional(gold: list[str], answer: list[str]) -> bool:
-    """Return whether two ratios are the same, or two times of day."""
-    decided = quick(split(":".join(gold)), split(":".join(answer)), VerifyPolicy())
-    if decided:
-        return decided.status == "correct"
-    values = [[math_compare.value(to_latex(part)) for part in side] for side in (gold, answer)]
-    if any(value is None or value == 0 for side in values for value in side):
-        return False
-    (first, *ours), (other, *theirs) = ([complex(v) for v in side if v] for side in values)
-    return all(
-        math_compare.close(one / first, two / other) for one, two in zip(ours, theirs, strict=True)
-    )
-
-
-def _angles(g: Form, a: Form) -> bool:
-    return {u.dimension for u in (g.unit, a.unit) if u} == {"angle", "radian"}
-
-
-def same_expression(g: Form, a: Form, policy: VerifyPolicy, rename: bool) -> bool:
-    """Return whether two expressions have the same value, or the same at every point tried."""
-    if _SCRIPTED_DIGIT.search(a.text) or _SCRIPTED_DIGIT.search(g.text):
-        return False  # a number in another base, which the parser takes for a name
-    if _JUXTAPOSED.fullmatch(a.text) or _JUXTAPOSED.fullmatch(g.text):
-        return False  # two numbers side by side, which the parser would read as it likes
-    gold, answer = to_latex(g.text), to_latex(a.text)
-    if gold.count("'") != answer.count("'"):
-        return False  # the parser drops primes
-    one, other = _value(g.text, gold), _value(a.text, answer)
-    if one is not None and other is not None:
-        return _same_value(g, a, one, other, policy)
-    return math_compare.same_function(gold, answer, rename)
-
-
-def _value(text: str, latex: str) -> complex | Fraction | None:
-    """Return a value; of a decimal as it is written, which the parser knows to 15 digits."""
-    found = rational(text)
-    return found[0] if found else math_compare.value(latex)
-
-
-def _same_value(
-    g: Form, a: Form, one: complex | Fraction, other: complex | Fraction, policy: VerifyPolicy
-) -> bool:
-    if _degrees(g) != _degrees(a):
-        # An angle without a unit is in radians if pi stands in it, in degrees otherwise.
-        one, other = _in_degrees(g, one), _in_degrees(a, other)
-    if math_compare.close(one, other):
-        return True
-    if isinstance(one, Fraction) and isinstance(other, Fraction):
-        return same_rounding(one, g.text, other, a.text, policy)
-    return False
-
-
-def _degrees(form: Form) -> bool:
-    return form.unit is not None and form.unit.dimension == "angle"
-
-
-def _in_degrees(form: Form, value: complex | Fraction) -> complex | Fraction:
-    radian = form.unit is not None and form.unit.dimension == "radian"
-    if radian or (not _degrees(form) and "pi" in form.text):
-        return math_compare.in_degrees(value)
-    return value
-
-
 def same_nodes(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bool:
     """Return whether two answers of any shape are the same; ``same`` compares their leaves."""
     sets = _same_sets(gold, answer, same, policy)
@@ -184,7 +95,7 @@ def _same_sets(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bo
     if all(letters) and letters[0] != letters[1]:
         return None
     if max(map(len, letters)) < 2 and ((ours and ours.explicit) or (theirs and theirs.explicit)):
-        one, other = spans(gold, _number), spans(answer, _number)
+        one, other = spans(gold, number), spans(answer, number)
         if one and one == other and policy.interval == "any":
             return True
         lists = any(isinstance(n, Group) and n.kind == "list" for n in (gold, answer))
@@ -199,11 +110,6 @@ def _same_sets(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bo
         if policy.interval == "strict" or (finite and not _contains_sets(gold, answer)):
             return None
     return _match(ours.pieces, theirs.pieces, lambda g, a: _same_piece(g, a, same))
-
-
-def _number(text: str) -> Fraction | None:
-    found = math_compare.value(to_latex(split(text).text))
-    return found if isinstance(found, Fraction) else None
 
 
 def _is_finite(found: RealSet) -> bool:
@@ -228,59 +134,30 @@ def _same_piece(gold: Piece, answer: Piece, same: Same) -> bool:
 def _same_relations(gold: Node, answer: Node, same: Same, policy: VerifyPolicy) -> bool:
     if isinstance(gold, Relation) and isinstance(answer, Relation):
         if {gold.signs, answer.signs} == {("=",), ("\\equiv",)}:
-            return _same_progression(gold, answer)
+            return same_progression(gold, answer)
         if "=" in gold.signs and "=" in answer.signs:
             return _same_equations(gold, answer, same, policy)
-        if _same_signs(gold, answer) and all(
+        if same_signs(gold, answer) and all(
             same_nodes(parse_answer(one), parse_answer(other), same, policy)
-            for one, other in zip(gold.sides, _facing(gold, answer).sides, strict=True)
+            for one, other in zip(gold.sides, facing(gold, answer).sides, strict=True)
         ):
             return True
     ours, theirs = value_of(gold), value_of(answer)
     if ours is gold and theirs is answer:
-        return _same_inequality(gold, answer)
+        return same_inequality(gold, answer)
     return same_nodes(ours, theirs, same, policy)
 
 
-_MODULO = re.compile(r"\(?(.+?)\s*\(?\s*mod\s*(\d+)\s*\)?")
-
-
-def _same_progression(gold: Relation, answer: Relation) -> bool:
-    """Return whether ``n = 4k+1`` is ``n \\equiv 1 mod 4``: a line of that slope."""
-    congruence, line = (gold, answer) if gold.signs == ("\\equiv",) else (answer, gold)
-    found = _MODULO.fullmatch(congruence.sides[1])
-    if not found or congruence.sides[0] != line.sides[0]:
-        return False
-    steps = math_compare.steps(to_latex(line.sides[1]))
-    residue, modulus = _number(found[1]), int(found[2])
-    if steps is None or residue is None:
-        return False
-    return abs(steps[1]) == modulus and (steps[0] - residue) % modulus == 0
-
-
-def _same_signs(gold: Relation, answer: Relation) -> bool:
-    return gold.signs == _facing(gold, answer).signs
-
-
 _EMPTY = Leaf("\\emptyset")
-_MIRROR = {"<": ">", ">": "<", "\\le": "\\ge", "\\ge": "\\le"}
-
-
-def _facing(gold: Relation, answer: Relation) -> Relation:
-    """Return the answer read from right to left if that is how its signs match the gold's."""
-    turned = tuple(_MIRROR.get(sign, sign) for sign in reversed(answer.signs))
-    if answer.signs != gold.signs and turned == gold.signs:
-        return Relation(tuple(reversed(answer.sides)), turned)
-    return answer
 
 
 def _same_equations(gold: Relation, answer: Relation, same: Same, policy: VerifyPolicy) -> bool:
     if "\\equiv" in gold.signs + answer.signs:
         return False
-    answer = _same_argument(gold, answer)
+    answer = same_argument(gold, answer)
     ours, theirs = value_of(gold), value_of(answer)
     named = ours is not gold and theirs is not answer
-    if named and _same_names(gold.sides[0], answer.sides[0]):
+    if named and same_names(gold.sides[0], answer.sides[0]):
         if same_nodes(ours, theirs, same, policy):
             return True
         if gold.sides[0] == answer.sides[0]:
@@ -292,80 +169,6 @@ def _same_equations(gold: Relation, answer: Relation, same: Same, policy: Verify
     return math_compare.same_equation(
         *(to_latex(split(side).text) for side in (*gold.sides, *answer.sides))
     )
-
-
-_WORDED = re.compile(r"[A-Za-z]{4,}|[가-힣一-鿿ぁ-ヿ]{2,}")
-_DEPENDENT = re.compile(r"y'*|[fgh]'*\([a-z]\)")
-"""What a rule for y may be called: y, f(x), g(x)."""
-_FUNCTION_OF = re.compile(r"([A-Za-z]'*)\s?\(\s?([A-Za-z])\s?\)")
-
-
-def _same_argument(gold: Relation, answer: Relation) -> Relation:
-    """Write ``f(t)=t^2`` in the gold's argument."""
-    one, other = _FUNCTION_OF.fullmatch(gold.sides[0]), _FUNCTION_OF.fullmatch(answer.sides[0])
-    if not one or not other or one[1] != other[1] or one[2] == other[2]:
-        return answer
-    letter = re.compile(rf"(?<![A-Za-z\\]){other[2]}(?![A-Za-z])")
-    return Relation(tuple(letter.sub(one[2], side) for side in answer.sides), answer.signs)
-
-
-def _same_names(gold: str, answer: str) -> bool:
-    """Return whether two left-hand sides may name the same thing: f(x), y and f(t) may."""
-    one, other = "".join(gold.split()), "".join(answer.split())
-    if one == other or any(_WORDED.search(name) for name in (gold, answer)):
-        return True
-    return bool(_DEPENDENT.fullmatch(one) and _DEPENDENT.fullmatch(other)) and (
-        one.count("'") == other.count("'")
-    )
-
-
-def _same_inequality(gold: Node, answer: Node) -> bool:
-    """Ask math-verify about inequalities that are not solved for their variable."""
-    if not isinstance(gold, Relation) or not isinstance(answer, Relation):
-        return False
-    if {"=", "\\in", "\\equiv"} & set(gold.signs + answer.signs):
-        return False
-    texts = [
-        " ".join(part for pair in zip(node.sides, (*node.signs, ""), strict=True) for part in pair)
-        for node in (gold, answer)
-    ]
-    return math_compare.same_relation(to_latex(texts[0]), to_latex(texts[1]))
-
-
-def value_of(node: Node) -> Node:
-    """Return what ``x = 5`` says of x; a node that is no such statement as it is."""
-    if not isinstance(node, Relation):
-        return node
-    sides, signs = node.sides, node.signs
-    if signs[0] == "\\in" and len(signs) == 1 and is_name(sides[0]):
-        return parse_answer(sides[1])
-    if any(sign not in ("=", "\\approx", "\\equiv", "\\to", "\\sim") for sign in signs):
-        return node
-    if not is_name(sides[0]):
-        if len(sides) == 2 and is_name(sides[1]) and len(sides[1]) < 3:
-            return parse_answer(sides[0])
-        if not _is_number(sides[0]) or not _is_number(sides[-1]):
-            return node
-    last = max((place for place, sign in enumerate(signs) if sign == "="), default=len(signs) - 1)
-    if len(sides) == 2 and all(rational(side) for side in sides) and sides[0] != sides[1]:
-        return node  # 12 = 10 says nothing
-    return parse_answer(sides[last + 1])
-
-
-def _is_number(text: str) -> bool:
-    form = split(text)
-    if re.fullmatch(r"[\d\s+*/.()mod-]+", form.text):
-        return True
-    return math_compare.value(to_latex(form.text)) is not None or "{vmatrix}" in text
-
-
-@lru_cache(maxsize=4096)
-def is_name(text: str) -> bool:
-    """Return whether a left-hand side only names something: ``x_1``, ``f(2)``, ``|AB|``, words."""
-    short = _APPLIED.sub("f", _SUBSCRIPT.sub("", _SUBSCRIPT.sub("", text)))
-    if _OPERATION.search(text) or not any(c.isalpha() for c in short):
-        return False
-    return bool(_NAME.fullmatch(short))
 
 
 def _as_group(node: Node) -> Group:

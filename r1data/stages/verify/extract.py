@@ -58,7 +58,7 @@ _PERCENT = re.compile(
 )
 _DENIED = re.compile(r"[\s$.,*)]{0,6}(?:is|was)\s+(?:wrong|incorrect|not\b)", re.IGNORECASE)
 _BEFORE_BOX = re.compile(
-    r"(?:(?<![\d)}\w\s$])-|(?:^|[=(,\s$])-|\d|\\frac\s?\{|\\ne(?:q)?|[<>*/^+])\s?"
+    r"(?:(?<![\d)}\w\s$])-|(?:^|[=(,\s$])-|\d|\\frac\s?\{|\\ne(?:q)?|(?<![a-z])>|[<*/^+])\s?"
     r"\\(?:boxed|fbox)\s*\{$"
 )
 _AFTER_BOX = re.compile(r"\s?(?:[-+*/^!]|\\cdot|\\times|\}\s?\{)")
@@ -157,7 +157,7 @@ def boxed(part: str) -> str | None:
             if whole := _part_of_formula(part, start, end, content):
                 return whole
             if after := _PERCENT.match(part, end + 1):
-                return f"{content} {after[1]}"
+                return content + (" " if after[1].isalpha() else "") + after[1]
             return ", ".join([*_joined_before(part, spans[: number + 1]), content])
     if unclosed is not None:
         content = strip_delimiters(re.split(r"[\n$]", part[unclosed:], maxsplit=1)[0])

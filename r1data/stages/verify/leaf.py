@@ -295,7 +295,8 @@ def _by_words(g: Form, a: Form) -> Decided | None:
 _AROUND = (
     "the total sum is are was about equal equals to a an answer value result final so therefore "
     "thus hence number probability of there exactly only just approximately it that which we get "
-    "and have has she he they in all area length cost price age average remainder"
+    "and have has she he they in all area length cost price age average remainder "
+    "따라서 그러므로 답 답은 정답 정답은 약 총 모두 所以 因此 故 よって したがって"
 )
 _CONNECTING = frozenset(_AROUND.split())
 """Words that may stand around a number without changing it."""

@@ -155,7 +155,7 @@ def stated(part: str) -> str | None:
         line = _LEAD.sub("", line).lstrip("=# ").strip()
     line = _STARRED.sub(r"\1", line)
     if is_bare(line):
-        return _equated(line) or line
+        return _equated(line) or _ENDING.sub("", line.rstrip("。")) or None
     lines = [one.strip() for one in line.split("\n") if one.strip()]
     if len(lines) > 1 and len(line) < _LONGEST_BARE and all(map(_PART.match, lines)):
         return "; ".join(lines)

@@ -63,9 +63,7 @@ def check_string(
         return Verdict(status="correct", extracted=extracted, method="exact", score=1.0)
     if others.intersection(forms):
         return Verdict(status="correct", extracted=extracted, method="alias", score=1.0)
-    score = max((token_f1(form, forms[0]) for form in (wanted, *others)), default=0.0)
-    if not forms:
-        score = 0.0
+    score = max(token_f1(form, forms[0]) for form in (wanted, *others)) if forms else 0.0
     return Verdict(status="wrong", extracted=extracted, method="exact", score=min(score, 0.99))
 
 

@@ -28,7 +28,7 @@ from r1data.stages.verify.units import UNITS, comparable, parse_unit
         ("12 (approx)", "12", None),
         ("12개", "12", ""),
         ("약 12명입니다", "12", ""),
-        ("¥100", "100", ""),
+        ("¥100", "100", "yen or yuan"),
         ("10 cm", "10", "length"),
         ("3 hours", "3", "time"),
         ("12 kg of rice", "12", "mass"),
