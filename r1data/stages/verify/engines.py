@@ -148,7 +148,10 @@ def _with_evidence(judged: Judged) -> Verdict:
     return judged.verdict.model_copy(update={"evidence": judged.evidence})
 
 
-def verdict_of(status: Status, extracted: str | None, method: str, seconds: float) -> Verdict:
+def verdict_of(
+    status: Status, extracted: str | None, method: str | None, seconds: float
+) -> Verdict:
     """Return a verdict whose score follows from its status."""
     score = {"correct": 1.0, "wrong": 0.0}.get(status)
+    method = method or None
     return Verdict(status=status, extracted=extracted, method=method, score=score, seconds=seconds)

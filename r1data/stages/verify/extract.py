@@ -145,6 +145,8 @@ def boxed(part: str) -> str | None:
     Boxes that commas or "and" join to the last one belong to it. A box that is never closed counts
     if no other comes after it; its content ends with the line.
     """
+    if "boxed" not in part and "fbox" not in part:
+        return None
     part = part[-_BOX_WINDOW:]
     spans, unclosed = _box_spans(part)
     for number in range(len(spans) - 1, -1, -1):

@@ -6,10 +6,11 @@ Many rows are sent to the pool's workers in chunks, so that every core reads ans
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 from r1data.backends.math_pool import MathPool
-from r1data.core.records import Verdict
+from r1data.core.records import Status, Verdict
 from r1data.stages.verify.choice import check_choice
 from r1data.stages.verify.code import prepare_code
 from r1data.stages.verify.engines import Job, MathJob, verdict_of
@@ -28,6 +29,8 @@ _WORTH_SHARING = 2 * _CHUNK
 _WORTH_STARTING = 8192
 """Rows from which sharing out pays: with workers that run, and with workers yet to be started."""
 _CHUNK_SECONDS = 30.0
+_SHARES = 4
+"""Rounds in which chunks are sent."""
 
 
 class Row(NamedTuple):
@@ -40,9 +43,6 @@ class Row(NamedTuple):
     prefill: str | None = None
     question: str | None = None
     """What the model was asked: for a judge or reward model only."""
-
-
-_Memo = dict[tuple[str, str], Decided | Pair]
 
 
 def prepare_rows(
@@ -61,9 +61,8 @@ def prepare_rows(
 
 
 def _prepare_here(rows: Sequence[Row], policy: VerifyPolicy) -> list[Verdict | Job]:
-    decided: _Memo = {}
-    golds: dict[str, str] = {}
-    return [_prepare(row, policy, decided, golds) for row in rows]
+    memo = _Memo(policy)
+    return [_prepare(row, memo) for row in rows]
 
 
 def _prepare_there(
@@ -73,11 +72,20 @@ def _prepare_there(
     rules = policy.model_dump_json()
     chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     sent = [[rules, [(row.gold, row.text, row.prefill) for row in chunk]] for chunk in chunks]
-    out: list[Verdict | Job] = []
-    for chunk, replies in zip(chunks, pool.map_rows(_TARGET, sent, _CHUNK_SECONDS), strict=True):
-        whole = isinstance(replies, list) and len(replies) == len(chunk)
-        out += map(_unpacked, replies) if whole else _prepare_here(chunk, policy)
-    return out
+    share = max(2 * pool.workers, -(-len(chunks) // _SHARES))
+    groups = [sent[start : start + share] for start in range(0, len(sent), share)]
+    replies: list[Any] = []
+    with ThreadPoolExecutor(1) as thread:  # reads what has come back while workers go on
+        asked = [thread.submit(pool.map_rows, _TARGET, g, _CHUNK_SECONDS) for g in groups]
+        for future, start in zip(asked, range(0, len(sent), share), strict=True):
+            for chunk, found in zip(chunks[start : start + share], future.result(), strict=True):
+                whole = isinstance(found, list) and len(found) == len(chunk)
+                replies += (
+                    [_unpacked(one, row, policy) for one, row in zip(found, chunk, strict=True)]
+                    if whole
+                    else _prepare_here(chunk, policy)
+                )
+    return replies
 
 
 _TARGET = "r1data.stages.verify.prepare:prepare_chunk"
@@ -86,44 +94,76 @@ _TARGET = "r1data.stages.verify.prepare:prepare_chunk"
 def prepare_chunk(chunk: tuple[str, list[tuple[str | None, str | None, str | None]]]) -> list[Any]:
     """Prepare rows of the maths verifier in a worker: the policy as JSON, (gold, text, prefill)."""
     rules, rows = chunk
-    policy = VerifyPolicy.model_validate_json(rules)
-    prepared = _prepare_here([Row("math", g, text, None, p) for g, text, p in rows], policy)
-    return [_packed(found) for found in prepared]
+    memo = _Memo(VerifyPolicy.model_validate_json(rules))
+    return [_packed(gold, text, prefill, memo) for gold, text, prefill in rows]
 
 
-def _packed(found: Verdict | Job) -> Any:
-    if isinstance(found, MathJob):
-        return [*found.pair, found.extracted]
-    assert isinstance(found, Verdict)
-    return [found.status, found.method, found.extracted, found.score, found.seconds]
+def _packed(gold: str | None, text: str | None, prefill: str | None, memo: "_Memo") -> Any:
+    try:
+        return memo.outcome(gold, text or "", prefill or "")
+    except Exception:  # whatever it is, the process that asked will say it of the row
+        return None
 
 
-def _unpacked(reply: Any) -> Verdict | MathJob:
-    if len(reply) == 3:
-        return MathJob(Pair(reply[0], reply[1]), reply[2])
-    status, method, extracted, score, seconds = reply
-    return Verdict.model_construct(
-        status=status, method=method, extracted=extracted, score=score, seconds=seconds
-    )
+def _unpacked(reply: Any, row: Row, policy: VerifyPolicy) -> Verdict | Job:
+    return _prepare(row, _Memo(policy)) if reply is None else _settled(reply)
 
 
-def _prepare(
-    row: Row, policy: VerifyPolicy, decided: _Memo, golds: dict[str, str]
-) -> Verdict | Job:
+def _settled(outcome: Any) -> Verdict | MathJob:
+    if len(outcome) == 3:
+        return MathJob(Pair(outcome[0], outcome[1]), outcome[2])
+    return verdict_of(*outcome)
+
+
+class _Memo:
+    """What has been decided of a gold and an answer; many samples share both."""
+
+    def __init__(self, policy: VerifyPolicy) -> None:
+        self.policy = policy
+        self.decided: dict[tuple[str, str], Decided | Pair] = {}
+        self.golds: dict[str, str] = {}
+
+    def outcome(
+        self, gold: str | None, text: str, prefill: str
+    ) -> tuple[str, str, str] | tuple[Status, str | None, str, float]:
+        """Return (gold, answer, shown) for a worker, or status, answer, method and seconds."""
+        started = time.perf_counter()
+        if gold is None or not gold.strip():
+            return "bad_gold", None, "empty", 0.0
+        if gold not in self.golds:
+            self.golds[gold] = gold_answer(gold)
+        wanted = self.golds[gold]
+        extracted = extract_answer(text, self.policy.extract, prefill)
+        if extracted is None:
+            status: Status = "no_answer" if wanted.strip() else "bad_gold"
+            return status, None, "empty" if status == "bad_gold" else "", 0.0
+        key = (wanted, extracted)
+        if key not in self.decided:
+            self.decided[key] = decide(*key, self.policy)
+        found = self.decided[key]
+        shown = printable(extracted)
+        if isinstance(found, Pair):
+            return found.gold, found.answer, shown
+        return found.status, shown, found.method, time.perf_counter() - started
+
+
+def _prepare(row: Row, memo: _Memo) -> Verdict | Job:
     """Return the verdict of a row, or what is left to do for it. Never raises."""
     started = time.perf_counter()
     try:
-        prepared = _begin(row, policy, decided, golds)
+        prepared = _begin(row, memo)
     except Exception as error:  # a row's fault, whatever it is, stays with the row
         method = printable(f"{type(error).__name__}: {error}"[:200])
         prepared = Verdict(status="error", method=method)
-    if isinstance(prepared, Verdict):
+    if isinstance(prepared, Verdict) and not prepared.seconds:
         return prepared.model_copy(update={"seconds": time.perf_counter() - started})
     return prepared
 
 
-def _begin(row: Row, policy: VerifyPolicy, decided: _Memo, golds: dict[str, str]) -> Verdict | Job:
-    text, prefill, extract = row.text or "", row.prefill or "", policy.extract
+def _begin(row: Row, memo: _Memo) -> Verdict | Job:
+    text, prefill, extract = row.text or "", row.prefill or "", memo.policy.extract
+    if row.verifier == "math":
+        return _settled(memo.outcome(None if row.gold is None else str(row.gold), text, prefill))
     if row.verifier == "judge":
         return JudgeRow(row.question, row.gold, text, prefill)
     if row.verifier == "reward-model":
@@ -139,37 +179,9 @@ def _begin(row: Row, policy: VerifyPolicy, decided: _Memo, golds: dict[str, str]
     if row.gold is None or not str(row.gold).strip():
         return Verdict(status="bad_gold", method="empty")
     gold = str(row.gold)
-    if row.verifier == "math":
-        return _begin_math(gold, text, prefill, policy, decided, golds)
     if row.verifier == "choice":
         return check_choice(gold, text, _strings(row.payload, "options"), extract, prefill)
     return check_string(gold, text, _strings(row.payload, "aliases"), extract, prefill)
-
-
-def _begin_math(
-    gold: str,
-    text: str,
-    prefill: str,
-    policy: VerifyPolicy,
-    decided: _Memo,
-    golds: dict[str, str],
-) -> Verdict | MathJob:
-    if gold not in golds:
-        golds[gold] = gold_answer(gold)
-    extracted = extract_answer(text, policy.extract, prefill)
-    if extracted is None:
-        empty = not golds[gold].strip()
-        return Verdict(status="bad_gold", method="empty") if empty else Verdict(status="no_answer")
-    key = (golds[gold], extracted)
-    if key not in decided:
-        decided[key] = decide(*key, policy)
-    found = decided[key]
-    shown = printable(extracted)
-    return (
-        MathJob(found, shown)
-        if isinstance(found, Pair)
-        else verdict_of(found.status, shown, found.method, 0.0)
-    )
 
 
 def _strings(payload: str | None, key: str) -> list[str]:
