@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from r1data.core.records import Status
+from r1data.stages.verify.approximate import plainly_differ
 from r1data.stages.verify.forms import Form, clock, split
 from r1data.stages.verify.latex import squeezed
 from r1data.stages.verify.numbers import (
@@ -47,7 +48,21 @@ def quick(g: Form, a: Form, policy: VerifyPolicy) -> Decided | None:
         return Decided("wrong", "unit")
     if g.words and a.words and not _same_words(g.words, a.words):
         return Decided("wrong", "words")
-    return _by_text(g, a) or _by_number(g, a, policy) or _by_notation(g, a) or _by_words(g, a)
+    return (
+        _by_text(g, a)
+        or _by_number(g, a, policy)
+        or _by_notation(g, a)
+        or _by_words(g, a)
+        or _by_rough_value(g, a)
+    )
+
+
+def _by_rough_value(g: Form, a: Form) -> Decided | None:
+    if g.percent or a.percent or "_" in g.text + a.text or "'" in g.text + a.text:
+        return None
+    if any(unit and unit.dimension in ("angle", "radian") for unit in (g.unit, a.unit)):
+        return None
+    return Decided("wrong", "value") if plainly_differ(g.text, a.text) else None
 
 
 _MONEY = ("dollar", "won", "yuan", "yen", "euro", "sterling", "rupee", "yen or yuan")
