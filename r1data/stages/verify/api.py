@@ -1,9 +1,13 @@
 """One definition of correct, for rows of a table, for an evaluation and for a reward."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
 
 from r1data.backends.math_pool import MathPool, shared_pool
-from r1data.core.errors import InputError
+from r1data.core.errors import ConfigError, InputError
+from r1data.core.recipe import config_faults
 from r1data.core.records import Verdict
 from r1data.stages.verify.engines import COMPARE, Engines, missing
 from r1data.stages.verify.judge import Judged, JudgeRow, needs_judge, settle
@@ -19,7 +23,7 @@ def verify(
     gold: str | None,
     text: str,
     verifier: str = "math",
-    policy: VerifyPolicy | None = None,
+    policy: VerifyPolicy | Mapping[str, Any] | None = None,
     *,
     timeout: float = 2.0,
     payload: str | None = None,
@@ -33,13 +37,14 @@ def verify(
     gold is empty or unreadable: count the row, never reward it); ``timeout`` and ``limit`` (the
     answer asked for too much time, memory or length); ``error`` (the verifier failed). ``method``
     says how it was decided, ``extracted`` what was judged. See `verify_many` for verifiers and
-    payloads, `VerifyPolicy` for what counts as the same answer.
+    payloads. ``policy`` says what counts as the same answer: a `VerifyPolicy`, or its settings as a
+    dict such as ``{"percent": "hundredth"}`` (``r1data explain verify`` lists them).
 
     >>> verify("1/2", r"So the answer is \\boxed{0.5}.").status
     'correct'
     """
     rows = [Row(verifier, gold, text, payload, prefill, question)]
-    engines = Engines(policy or VerifyPolicy(), _shared(2), timeout)
+    engines = Engines(_policy(policy), _shared(2), timeout)
     return judge_rows(rows, engines)[0]
 
 
@@ -47,7 +52,7 @@ def verify_many(
     golds: Sequence[str | None],
     texts: Sequence[str],
     verifier: str = "math",
-    policy: VerifyPolicy | None = None,
+    policy: VerifyPolicy | Mapping[str, Any] | None = None,
     *,
     workers: int = 2,
     timeout: float = 2.0,
@@ -76,8 +81,18 @@ def verify_many(
         )
     filled = [[None] * count if column is None else column for column in columns]
     rows = [Row(verifier, *values) for values in zip(*filled, strict=True)]
-    engines = Engines(policy or VerifyPolicy(), _shared(workers), timeout, workers)
+    engines = Engines(_policy(policy), _shared(workers), timeout, workers)
     return judge_rows(rows, engines)
+
+
+def _policy(given: VerifyPolicy | Mapping[str, Any] | None) -> VerifyPolicy:
+    if isinstance(given, VerifyPolicy):
+        return given
+    try:
+        return VerifyPolicy.model_validate(dict(given or {}))
+    except ValidationError as error:
+        faults = "; ".join(config_faults(error, VerifyPolicy))
+        raise ConfigError(f"policy: {faults}") from None
 
 
 def _shared(workers: int) -> Callable[[], MathPool]:

@@ -20,10 +20,11 @@ class VerifyPolicy(Config):
     interval: Literal["any", "strict"] = "any"
     """Whether `(1,2)`, `1<x<2` and `x \\in (1,2)` are the same answer (any)."""
     tolerance: float = Field(default=1e-4, ge=0, lt=1)
-    """Relative error allowed where the gold answer is a decimal; 0 asks for its exact value."""
+    """Relative error allowed where the gold answer is a decimal; 0 asks for its exact value. An
+    integer gold allows for noise of rounded steps alone (299.94 answers 300), and nothing at 0."""
     digits: int = Field(default=3, ge=0)
     """Significant digits to which a decimal may round an exact gold answer; 0 asks for the value
-    itself. An integer or decimal gold is never rounded to."""
+    itself. A decimal gold is likewise matched by what rounds to it."""
     form: Literal["any", "simplified"] = "any"
     """Whether 2/4 answers 1/2 (any), or fractions and roots have to be reduced (simplified)."""
     code_timeout: float = Field(default=5.0, gt=0)

@@ -143,3 +143,10 @@ def test_every_verifier_has_a_name_in_the_records() -> None:
     assert (
         *("math", "choice", "string", "json", "gym", "code", "format", "judge", "reward-model"),
     ) == VERIFIERS
+
+
+def test_a_policy_may_be_given_by_its_settings() -> None:
+    assert verify("50%", "50").status == "correct"
+    assert verify("50%", "50", policy={"percent": "hundredth"}).status == "wrong"
+    with pytest.raises(ConfigError, match="policy: percentage: unknown"):
+        verify("50%", "50", policy={"percentage": "any"})
