@@ -81,6 +81,7 @@ class Columns:
     source_id: str | None
 
 
+_KNOWN = ", ".join(VERIFIERS)
 _NEEDS_NO_GOLD = ("format", "judge", "reward-model")
 
 
@@ -91,7 +92,7 @@ class BadRow(ValueError):
 def check(config: ProblemsConfig) -> None:
     """Raise ConfigError for settings out of range."""
     if config.verifier is not None and config.verifier not in VERIFIERS:
-        raise ConfigError(f"unknown verifier {config.verifier!r}; one of {', '.join(VERIFIERS)}")
+        raise ConfigError(f"unknown verifier {config.verifier!r}; one of {_KNOWN}")
     given = config.language
     if given is not None and not given.startswith("column:") and language_code(given) is None:
         raise ConfigError(
@@ -200,12 +201,12 @@ def problem_row(
     payload = _payload(row, options) or program
     own = row.get("verifier")
     if own is not None and own not in VERIFIERS and config.verifier is None:
-        known = ", ".join(VERIFIERS)
-        raise BadRow(f"field 'verifier' is {own!r}, not {known}; --verifier names one for all rows")
+        raise BadRow(
+            f"field 'verifier' is {own!r}, not {_KNOWN}; --verifier names one for all rows"
+        )
     verifier = config.verifier or ("gym" if config.source.startswith("gym:") else own)
     if program is not None and payload == program and verifier in (None, "code"):
-        # The reference solution of a programming task is no answer to compare with.
-        verifier, answer = "code", None
+        verifier, answer = "code", None  # the reference solution is no answer to compare with
     verifier = verifier or guess_verifier(answer, options)
     if judged and answer is None and payload is None and verifier not in _NEEDS_NO_GOLD:
         named = f"field {columns.answer!r} is empty" if columns.answer else "there is no answer"
