@@ -201,9 +201,7 @@ def problem_row(
     payload = _payload(row, options) or program
     own = row.get("verifier")
     if own is not None and own not in VERIFIERS and config.verifier is None:
-        raise BadRow(
-            f"field 'verifier' is {own!r}, not {_KNOWN}; --verifier names one for all rows"
-        )
+        raise BadRow(f"field 'verifier' is {own!r}, not {_KNOWN}; --verifier overrules it")
     verifier = config.verifier or ("gym" if config.source.startswith("gym:") else own)
     if program is not None and payload == program and verifier in (None, "code"):
         verifier, answer = "code", None  # the reference solution is no answer to compare with

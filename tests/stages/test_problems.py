@@ -407,7 +407,10 @@ def test_rows_of_humaneval_and_mbpp_are_programming_tasks() -> None:
 @pytest.mark.parametrize(
     ("field", "complaint"),
     [
-        ({"verifier": "rule"}, "field 'verifier' is 'rule', not math, choice.* --verifier names"),
+        (
+            {"verifier": "rule"},
+            "field 'verifier' is 'rule', not math, choice.* --verifier overrules",
+        ),
         ({"payload": 7}, "field 'payload' is 7; it must be JSON"),
         ({"payload": [{1, 2}]}, "field 'payload' cannot be stored as JSON"),
         ({"license": {"name": "MIT"}}, "field 'license' is .*; it must be text"),
