@@ -40,9 +40,6 @@ _SENTENCE_END = re.compile(
     r"[。！？；](?!\w)|\?(?!\w)|(?<![\d)}\sA-Za-z])!(?![\w=])|\.(?=\s|$|\*|[가-힣])"
     r"|[,，]?\s+(?:because|since|which|so that|where|as)\b"
 )
-_COPULA = re.compile(
-    r"\s*(?:입니다|이다|이에요|예요|이예요|임|이며|가\s*됩니다|이\s*됩니다|됩니다)$"
-)
 _TELLING = re.compile(r"\d|\\|\b[A-J]\b|[①-⑩]|^(?:yes|no)\b", re.IGNORECASE)
 _BOLD = re.compile(r"\*\*([^*\n]{1,200})\*\*")
 _NUMBER = re.compile(

@@ -69,14 +69,7 @@ _MONEY = ("dollar", "won", "yuan", "yen", "euro", "sterling", "rupee", "yen or y
 
 
 def _is_money(unit: Unit | None) -> bool:
-    return unit is not None and unit.dimension in (
-        "dollar",
-        "won",
-        "yuan",
-        "yen",
-        "euro",
-        "sterling",
-    )
+    return unit is not None and unit.dimension in _MONEY
 
 
 def _by_text(g: Form, a: Form) -> Decided | None:
