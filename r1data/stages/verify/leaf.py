@@ -151,6 +151,8 @@ def by_comma(gold: str, answer: str) -> Decided | None:
     pointed = answer if theirs is None else gold
     if "." not in pointed or join_thousands(gold) != gold or join_thousands(answer) != answer:
         return None
+    if ours is not None and re.fullmatch(r"[1-9]\d*,\d", gold):
+        return None  # more often a list of two numbers
     other = rational(split(pointed).text)
     same = other is not None and other[0] == (ours if ours is not None else theirs)
     return Decided("correct", "number") if same else None

@@ -8,6 +8,7 @@ import pytest
 from r1data import verify_many
 
 WRONG = [
+    ("2,5", "\\boxed{2.5}"),
     ("\\pi(R^2-r^2)", "\\boxed{0}"),
     ("\\pi R^2", "\\boxed{\\pi r^2}"),
     ("R-r", "\\boxed{0}"),
